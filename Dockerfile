@@ -1,0 +1,37 @@
+# The service alone: no torch, no compiler, not root. The environment is built in the first stage.
+ARG BASE_IMAGE=python:3.11-slim
+
+FROM ${BASE_IMAGE} AS build
+# "cpu", or "gpu" for a machine with the NVIDIA container runtime
+ARG RUNTIME=cpu
+WORKDIR /src
+RUN python3 -m venv /opt/normserve
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY bundle bundle
+COPY normserve normserve
+COPY service service
+# the wheel lists these packages; the service needs neither networks nor exporters
+RUN mkdir -p exporters models \
+ && /opt/normserve/bin/pip install --no-cache-dir --constraint constraints.txt ".[${RUNTIME}]" \
+ && /opt/normserve/bin/pip uninstall --yes pip setuptools \
+ && find /opt/normserve -name __pycache__ -prune -exec rm -rf {} +
+
+FROM ${BASE_IMAGE}
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin normserve \
+ && mkdir /models
+COPY --from=build /opt/normserve /opt/normserve
+ENV PATH=/opt/normserve/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    NORMSERVE_HOST=0.0.0.0 \
+    NORMSERVE_HTTP_PORT=8000 \
+    NORMSERVE_REPOSITORY=/models \
+    NORMSERVE_LOG_FORMAT=json
+USER 10001
+EXPOSE 8000
+VOLUME /models
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ['NORMSERVE_HTTP_PORT']}/v2/health/ready\", timeout=4)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["normserve"]
+CMD ["serve"]

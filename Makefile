@@ -1,0 +1,95 @@
+# Every verb sets up what it needs in a local virtual environment, once, and again when
+# pyproject.toml or constraints.txt change.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+SERVICE_VENV ?= .venv-service
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SERVICE_READY := $(SERVICE_VENV)/.ready
+REPOSITORY ?= model_repository
+PACKAGES := bundle exporters models normserve service
+
+define install
+	@echo "setting up $(1) (once; some minutes on a fresh machine)"
+	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(2)]'
+	touch $(1)/.ready
+endef
+
+.PHONY: help
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(READY): pyproject.toml constraints.txt
+	$(call install,$(VENV),cpu$(,)export$(,)demo$(,)dev)
+
+# The service's own environment: no torch in it, nor anything else that it does not need.
+$(SERVICE_READY): pyproject.toml constraints.txt
+	$(call install,$(SERVICE_VENV),cpu$(,)test)
+
+, := ,
+
+.PHONY: setup
+setup: $(READY) ## the virtual environment
+
+.PHONY: demo
+demo: $(READY) ## export, prove, serve and question all networks; leaves the service running
+	$(BIN)/normserve demo --repository $(REPOSITORY)
+
+.PHONY: demo-once
+demo-once: $(READY) ## the same, stops the service; exit status 0 only if everything agreed
+	$(BIN)/normserve demo --once --repository $(REPOSITORY)
+
+.PHONY: test
+test: $(READY) $(SERVICE_READY) ## all tests, and the service's again where there is no torch
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
+	$(SERVICE_VENV)/bin/python -m pytest -q -p no:cacheprovider tests/bundle tests/service
+
+.PHONY: lint
+lint: $(READY) ## ruff and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+.PHONY: types
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(READY) ## rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: train
+train: $(READY) ## train the networks anew (NAMES="resnet unet", all by default)
+	$(BIN)/normserve train $(or $(NAMES),--all)
+
+.PHONY: export
+export: $(READY) ## export all networks into the repository
+	$(BIN)/normserve export --all --overwrite --repository $(REPOSITORY)
+
+.PHONY: serve
+serve: $(READY) ## serve the repository on port 8000
+	test -d $(REPOSITORY) || $(MAKE) export
+	$(BIN)/normserve serve --repository $(REPOSITORY)
+
+.PHONY: bench
+bench: $(READY) ## measure the exported graphs against plain torch.onnx.export
+	$(BIN)/python benchmarks/exported_graphs.py
+
+.PHONY: docs
+docs: $(READY) ## write the generated pages: the manifest's JSON Schema
+	$(BIN)/python docs/generate.py
+
+.PHONY: docker-test
+docker-test: $(READY) ## build the image, run it with Compose and question it (needs a Docker engine)
+	test -d $(REPOSITORY) || $(MAKE) export
+	$(BIN)/python -m pytest -m docker tests/docker
+
+.PHONY: clean
+clean: ## remove the virtual environments and what tools left behind
+	rm -rf $(VENV) $(SERVICE_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,89 @@
+"""The contract: what a served model is on disk, how it is opened, how two results are compared.
+
+Knows neither torch nor the web; `exporters` writes bundles, `service` reads them.
+"""
+
+from bundle.comparison import EXACT, OutputComparison, Tolerance, compare, derive_tolerance
+from bundle.errors import (
+    BundleError,
+    BundleExists,
+    DigestMismatch,
+    InputInvalid,
+    ManifestInvalid,
+    ModelInvalid,
+    ProviderUnavailable,
+    RunFailed,
+    SamplesInvalid,
+    UnsupportedDatatype,
+)
+from bundle.golden import Sample, read_samples, replay
+from bundle.lowering import lower_group_normalization
+from bundle.manifest import (
+    DimensionRange,
+    Fate,
+    Finding,
+    InputStatistics,
+    Manifest,
+    NormLayer,
+    NormStatistics,
+    Provenance,
+)
+from bundle.opener import NodePlacement, OpenModel, Placement, open_model
+from bundle.providers import Provider, ProviderPolicy, resolve
+from bundle.store import (
+    MANIFEST,
+    MODEL,
+    Bundle,
+    VersionFolder,
+    find_versions,
+    read_bundle,
+    write_bundle,
+)
+from bundle.tensors import UNNAMED, Datatype, TensorSpec
+
+__all__ = [
+    "EXACT",
+    "MANIFEST",
+    "MODEL",
+    "UNNAMED",
+    "Bundle",
+    "BundleError",
+    "BundleExists",
+    "Datatype",
+    "DigestMismatch",
+    "DimensionRange",
+    "Fate",
+    "Finding",
+    "InputInvalid",
+    "InputStatistics",
+    "Manifest",
+    "ManifestInvalid",
+    "ModelInvalid",
+    "NodePlacement",
+    "NormLayer",
+    "NormStatistics",
+    "OpenModel",
+    "OutputComparison",
+    "Placement",
+    "Provenance",
+    "Provider",
+    "ProviderPolicy",
+    "ProviderUnavailable",
+    "RunFailed",
+    "Sample",
+    "SamplesInvalid",
+    "TensorSpec",
+    "Tolerance",
+    "UnsupportedDatatype",
+    "VersionFolder",
+    "compare",
+    "derive_tolerance",
+    "find_versions",
+    "lower_group_normalization",
+    "open_model",
+    "read_bundle",
+    "read_samples",
+    "replay",
+    "resolve",
+    "write_bundle",
+]

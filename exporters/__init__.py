@@ -1,0 +1,56 @@
+"""From a PyTorch module to a proved bundle. Knows torch and ONNX; never the service.
+
+`export` does all of it. Importing this package imports torch.
+"""
+
+from exporters.checkpoint import load_checkpoint
+from exporters.convert import DEFAULT_OPSET, OPSETS, Converted, convert
+from exporters.errors import (
+    BatchStatistics,
+    CheckpointInvalid,
+    ConversionFailed,
+    DimensionInvalid,
+    ExportError,
+    FactoryInvalid,
+    InputsInvalid,
+    ModelNotCopyable,
+    ModelRefused,
+    OpsetUnsupported,
+    OutputsInvalid,
+    RandomAtInference,
+    SourceInvalid,
+    StateChanges,
+    StatisticsInvalid,
+    StuckInTraining,
+    VerificationFailed,
+)
+from exporters.factory import resolve_factory
+from exporters.pipeline import Progress, export
+
+__all__ = [
+    "DEFAULT_OPSET",
+    "OPSETS",
+    "BatchStatistics",
+    "CheckpointInvalid",
+    "ConversionFailed",
+    "Converted",
+    "DimensionInvalid",
+    "ExportError",
+    "FactoryInvalid",
+    "InputsInvalid",
+    "ModelNotCopyable",
+    "ModelRefused",
+    "OpsetUnsupported",
+    "OutputsInvalid",
+    "Progress",
+    "RandomAtInference",
+    "SourceInvalid",
+    "StateChanges",
+    "StatisticsInvalid",
+    "StuckInTraining",
+    "VerificationFailed",
+    "convert",
+    "export",
+    "load_checkpoint",
+    "resolve_factory",
+]

@@ -1,0 +1,178 @@
+"""What became of every normalization layer: folded, kept, merged, decomposed or removed.
+
+Not for: changing anything. A layer is followed by its name: the converter writes on every node
+which modules it is of, and the optimization records which node became part of which other.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from torch import nn
+
+from bundle import Fate, InputStatistics, NormLayer
+from exporters.convert import Converted
+from exporters.layers import Layer, norm_layers
+from exporters.prepare import MergedWeight
+from exporters.program import argument, data_nodes, module_of, operator_name
+from exporters.trail import Trail
+
+__all__ = ["take_census"]
+
+_NORMS = frozenset({
+    "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LRN",
+    "LayerNormalization", "LpNormalization", "MeanVarianceNormalization", "RMSNormalization",
+})  # fmt: skip
+_WITH_WEIGHTS = frozenset({"Conv", "ConvTranspose", "GRU", "Gemm", "LSTM", "MatMul", "RNN"})
+_PLUMBING = frozenset({
+    "Cast", "Concat", "Constant", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice",
+    "Squeeze", "Transpose", "Unsqueeze",
+})  # fmt: skip
+_FUNCTIONS = frozenset({"batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"})
+_SINCE_OPSET = {"RMS": ("RMSNormalization", 23), "GroupNorm": ("GroupNormalization", 21)}
+
+
+def take_census(
+    model: nn.Module, converted: Converted, observed: Mapping[str, InputStatistics]
+) -> tuple[NormLayer, ...]:
+    """Account for every normalization layer of a model.
+
+    Args:
+        model: the user's.
+        converted: what was made of it.
+        observed: statistics of the inputs of its layers, by name.
+
+    Returns:
+        Its modules first, in their order, then re-parametrized weights, then the functional norms
+        that no norm module called.
+    """
+    trail = Trail.of(converted)
+    opset = converted.model.opset_imports.get("", 0)
+    layers = tuple(norm_layers(model))
+    accounts = [
+        _account(layer, trail, opset=opset).model_copy(
+            update={
+                "statistics": layer.statistics,
+                "input_statistics": observed.get(layer.name),
+            }
+        )
+        for layer in layers
+    ]
+    accounts += [_of_weight(weight, trail) for weight in converted.merged]
+    accounts += _functional(
+        converted, trail, {name for layer in layers for name in layer.names}, opset=opset
+    )
+    return tuple(accounts)
+
+
+def _account(layer: Layer, trail: Trail, *, opset: int) -> NormLayer:
+    emitted = trail.emitted(layer.names)
+    if not emitted:
+        return _entry(layer, "removed", "never called with these inputs")
+    if layer.on_weights:
+        return _merged(layer.name, layer.kind, module=layer.name, trail=trail)
+    working = trail.working(emitted)
+    # a node that a rewrite made carries the scopes of those it replaced
+    candidates = dict.fromkeys(trail.surviving(layer.names)) | working
+    return _outcome(layer, candidates, trail, opset=opset)
+
+
+def _outcome(
+    layer: Layer, candidates: Mapping[str, str | None], trail: Trail, *, opset: int
+) -> NormLayer:
+    """What a layer is now, from the nodes that do its work and the rules that took it there."""
+    folded = [name for name, rule in candidates.items() if rule and rule.startswith("fold")]
+    norms = [
+        name
+        for name in candidates
+        if trail.operator(name) in _NORMS
+        and (name not in folded or not layer.names.isdisjoint(trail.scopes(name)))
+    ]
+    folded = [name for name in folded if name not in norms]
+    own = [
+        name
+        for name, rule in candidates.items()
+        if rule is None and trail.operator(name) not in _PLUMBING
+    ]
+    if norms and not _is_another_operator(layer.kind, opset):
+        said = f"as {trail.said(norms)}"
+        if folded:
+            said += f"; in other calls folded into {trail.said(folded)}"
+        return _entry(layer, "kept", said, norms, trail)
+    if own or norms:
+        own = list(dict.fromkeys((*norms, *own)))
+        return _entry(layer, "decomposed", _why_decomposed(layer.kind, opset), own, trail)
+    if folded:
+        return _entry(layer, "folded", f"into {trail.said(folded)}", folded, trail)
+    if candidates:
+        moved = list(candidates)
+        return _entry(layer, "decomposed", "only moves numbers with these inputs", moved, trail)
+    return _entry(layer, "removed", "no output depends on it")
+
+
+def _of_weight(weight: MergedWeight, trail: Trail) -> NormLayer:
+    return _merged(weight.name, weight.kind, module=weight.module, trail=trail)
+
+
+def _merged(name: str, kind: str, *, module: str, trail: Trail) -> NormLayer:
+    """A normalization of weights: its result is in the node that uses them."""
+    layer = Layer(name, frozenset(), kind, on_weights=True, statistics=None)
+    users = [n for n in trail.surviving({module}) if trail.operator(n) in _WITH_WEIGHTS]
+    if users:
+        return _entry(layer, "merged", f"into the weight of {trail.said(users)}", users, trail)
+    return _entry(layer, "merged", "into a weight that is part of others, or of no output")
+
+
+def _functional(
+    converted: Converted, trail: Trail, layers: Collection[str], *, opset: int
+) -> list[NormLayer]:
+    """The norms that modules call as functions, one entry for each module and function."""
+    data = data_nodes(converted.program)
+    calls: dict[tuple[str, str], bool] = {}
+    for node in converted.program.graph.nodes:
+        function = operator_name(node)
+        if function not in _FUNCTIONS:
+            continue
+        module = module_of(node)
+        if not any(module == name or module.startswith(f"{name}.") for name in layers):
+            on_data = argument(node, "input") in data
+            calls[module, function] = calls.get((module, function), False) or on_data
+    entries = []
+    for (module, function), on_data in calls.items():
+        name, kind = f"{module}.{function}".lstrip("."), f"functional {function}"
+        if not on_data:
+            entries.append(_merged(name, kind, module=module, trail=trail))
+            continue
+        emitted = trail.emitted_directly(module)
+        own = [n for n in emitted if trail.origins[n].op in _NORMS] or emitted
+        layer = Layer(name, frozenset(), kind, on_weights=False, statistics=None)
+        entries.append(_outcome(layer, trail.working(own), trail, opset=opset))
+    return entries
+
+
+def _is_another_operator(kind: str, opset: int) -> bool:
+    """Whether the opset is too old for a layer's own operator: a norm in its nodes is another."""
+    return any(part in kind and opset < since for part, (_, since) in _SINCE_OPSET.items())
+
+
+def _why_decomposed(kind: str, opset: int) -> str:
+    for part, (operator, since) in _SINCE_OPSET.items():
+        if part in kind and opset < since:
+            return f"runs as primitives: {operator} needs opset {since}, this is {opset}"
+    return f"runs as primitives: ONNX has no operator for {kind}"
+
+
+def _entry(
+    layer: Layer,
+    fate: Fate,
+    detail: str,
+    nodes: Iterable[str] = (),
+    trail: Trail | None = None,
+) -> NormLayer:
+    names = tuple(nodes)
+    return NormLayer(
+        name=layer.name,
+        kind=layer.kind,
+        fate=fate,
+        nodes=names,
+        op=trail.operator(names[0]) if trail is not None and names else None,
+        detail=detail,
+    )

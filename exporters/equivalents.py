@@ -1,0 +1,75 @@
+"""Calls in a traced program that the converter gets wrong, as equal calls that it gets right.
+
+Not for: judging whether such calls may be there (`exporters.scan` did that before).
+
+The converter takes every batch norm that has running statistics for one in eval mode, and writes an
+instance norm in eval mode with its statistics repeated for each sample.
+"""
+
+from torch import fx, ops
+from torch.export import ExportedProgram
+
+from exporters.program import argument
+
+__all__ = ["is_one_row", "put_equivalents"]
+
+_ATEN = ops.aten
+
+
+def put_equivalents(program: ExportedProgram) -> None:
+    """Rewrite a program in place, without a change of what it computes."""
+    for node in list(program.graph.nodes):
+        if node.target is _ATEN.instance_norm.default:
+            _mend_instance_norm(node)
+        elif node.target is _ATEN.batch_norm.default and argument(node, "training"):
+            _batch_norm_over_batch(node)
+    program.graph.lint()
+    program.graph_module.recompile()
+
+
+def is_one_row(x: fx.Node) -> bool:
+    """Whether a tensor has one row whatever the batch: the channels then hold the samples.
+
+    A common way to write InstanceNorm is a batch norm over (1, batch * channels, …), whose
+    statistics stay within each sample.
+    """
+    rows = x.meta["val"].shape[0]
+    return isinstance(rows, int) and rows == 1
+
+
+def _mend_instance_norm(node: fx.Node) -> None:
+    """With running statistics in eval mode it is BatchNorm, bit for bit; else it needs none."""
+    x, weight, bias, mean, variance, use_input_stats, momentum, epsilon, cudnn = node.args
+    if use_input_stats:
+        node.args = (x, weight, bias, None, None, True, momentum, epsilon, cudnn)
+    else:
+        node.target = _ATEN.batch_norm.default
+        node.args = (x, weight, bias, mean, variance, False, momentum, epsilon, cudnn)
+
+
+def _batch_norm_over_batch(node: fx.Node) -> None:
+    """A batch norm that uses its batch is an instance norm of (1, channels, everything else)."""
+    x, weight, bias, _, _, _, momentum, epsilon, cudnn = node.args
+    graph = node.graph
+    with graph.inserting_before(node):
+
+        def call(target: object, *args: object) -> fx.Node:
+            made = graph.call_function(target, args)  # type: ignore[arg-type]  # an OpOverload
+            made.meta = {k: v for k, v in node.meta.items() if k != "val"}
+            return made
+
+        if is_one_row(x) and x.meta["val"].ndim > 2:  # noqa: PLR2004 - rows, channels, and more
+            norm = call(
+                _ATEN.instance_norm.default, x, weight, bias, None, None, True, momentum, epsilon, cudnn
+            )
+        else:
+            by_channel = call(_ATEN.transpose.int, x, 0, 1)
+            flat = call(_ATEN.unsqueeze.default, call(_ATEN.flatten.using_ints, by_channel, 1), 0)
+            normalized = call(
+                _ATEN.instance_norm.default,
+                flat, weight, bias, None, None, True, momentum, epsilon, cudnn,
+            )  # fmt: skip
+            shaped = call(_ATEN.view_as.default, normalized, by_channel)
+            norm = call(_ATEN.transpose.int, shaped, 0, 1)
+    node.replace_all_uses_with(norm)
+    graph.erase_node(node)

@@ -1,0 +1,200 @@
+"""The model as a traced program. Not for: judging it (`exporters.scan`) or turning it into ONNX.
+
+Works on copies only. The program is torch.export's, undecomposed: each norm is still one call, with
+the module that made it, which is what the scan and the census read.
+"""
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+from torch.overrides import TorchFunctionMode
+
+from exporters.calls import Call, Flat
+from exporters.dimensions import Dimensions
+from exporters.errors import ConversionFailed, DimensionInvalid, first_line
+from exporters.recurrent import recurrent_operators
+
+__all__ = [
+    "argument",
+    "capture",
+    "data_nodes",
+    "has_argument",
+    "module_of",
+    "operator_name",
+    "quiet",
+    "strip_scope",
+]
+
+_GET_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]  # a C-level property
+_NOISY = ("torch", "onnxscript", "onnx_ir")
+_SPECIALIZED = re.compile(r"L\['tensors'\]\[(\d+)\]\.size\(\)\[(\d+)\].*constant \((\d+)\)")
+_ANY_INPUT = re.compile(r"L\['tensors'\]\[(\d+)\](?:\.size\(\)\[(\d+)\])?")
+
+
+def capture(
+    flat: Flat, call: Call, tensors: Sequence[torch.Tensor], dimensions: Dimensions
+) -> ExportedProgram:
+    """Trace a module.
+
+    Args:
+        flat: the prepared copy.
+        call: names its inputs.
+        tensors: the example at the sizes to trace.
+        dimensions: which axes are dynamic.
+
+    Raises:
+        DimensionInvalid: the model takes a dynamic dimension for a constant.
+        ConversionFailed: torch.export gave up.
+    """
+    try:
+        with quiet(), recurrent_operators(), _DataDetached():
+            program = torch.export.export(
+                flat,
+                tuple(tensors),
+                dynamic_shapes={"tensors": dimensions.hints()},
+                strict=False,
+            )
+    except torch._dynamo.exc.UserError as err:  # noqa: SLF001 - what torch.export raises
+        raise _dimension_error(str(err), call, dimensions) or _capture_error(err) from err
+    # Tracing runs the user's forward: it may raise anything, and that is the answer.
+    except Exception as err:
+        raise _capture_error(err) from err
+    return program
+
+
+class _DataDetached(TorchFunctionMode):
+    """Reads ``x.data`` as ``x.detach()``, which is the same to a reader and can be traced."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func == _GET_DATA:
+            return args[0].detach()
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what torch's tracer and converter log and warn of: none of it is for our user."""
+    levels = {name: logging.getLogger(name).level for name in _NOISY}
+    try:
+        for name in _NOISY:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def module_of(node: fx.Node) -> str:
+    """The qualified name of the module that made a call, as the user's model has it."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path = str(list(stack.values())[-1][0]) if stack else ""
+    return strip_scope(path)
+
+
+def argument(node: fx.Node, name: str) -> Any:
+    """An argument of a call to a torch operator, by its name in the operator's schema.
+
+    Raises:
+        KeyError: the operator has no argument of that name.
+    """
+    schema = node.target._schema  # type: ignore[union-attr]  # noqa: SLF001 - there is no other way
+    for position, parameter in enumerate(schema.arguments):
+        if parameter.name == name:
+            if position < len(node.args):
+                return node.args[position]
+            return node.kwargs.get(name, parameter.default_value)
+    raise KeyError(name)
+
+
+def has_argument(node: fx.Node, name: str) -> bool:
+    """Whether a call is to a torch operator with an argument of that name."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and any(p.name == name for p in schema.arguments)
+
+
+def operator_name(node: fx.Node) -> str:
+    """The name of the torch operator that is called (``batch_norm``), "" where it is none."""
+    schema = getattr(node.target, "_schema", None)
+    return "" if schema is None else str(schema.name).rpartition("::")[2]
+
+
+def data_nodes(program: ExportedProgram) -> set[fx.Node]:
+    """The nodes whose values depend on the user's inputs, not only on their shapes."""
+    inputs = {
+        spec.arg.name
+        for spec in program.graph_signature.input_specs
+        if spec.kind is InputKind.USER_INPUT
+    }
+    data: set[fx.Node] = set()
+    for node in program.graph.nodes:
+        if node.op == "placeholder":
+            is_data = node.name in inputs
+        else:
+            is_data = any(source in data for source in node.all_input_nodes)
+            is_data = is_data and not isinstance(node.meta.get("val"), torch.SymInt)
+        if is_data:
+            data.add(node)
+    return data
+
+
+def strip_scope(path: str) -> str:
+    """A scope without the wrapper's prefix and without the mark of a repeated call (``@1``)."""
+    inner = path.removeprefix(Flat.MODEL).removeprefix(".")
+    return re.sub(r"@\d+", "", inner)
+
+
+def _dimension_error(message: str, call: Call, dimensions: Dimensions) -> DimensionInvalid | None:
+    baked = [
+        (int(position), int(axis), size) for position, axis, size in _SPECIALIZED.findall(message)
+    ]
+    if baked:
+        said = "; ".join(
+            f"dimension '{dimensions.axes[position].get(axis, axis)}' (axis {axis} of"
+            f" '{call.names[position]}') is always {size}"
+            for position, axis, size in baked
+        )
+        return DimensionInvalid(
+            f"declared dynamic, but in this model a constant: {said}. Leave it out of"
+            " dynamic_shapes, or change the code that depends on its value."
+        )
+    if "Constraints violated" not in message and "constraint" not in message:
+        return None
+    named = _ANY_INPUT.sub(lambda match: _readable(match, call), message)
+    lines = [line.strip(" -") for line in named.splitlines() if line.strip().startswith("-")]
+    return DimensionInvalid(
+        f"the declared dynamic dimensions do not fit the model: {'; '.join(lines) or named}"
+    )
+
+
+def _readable(match: re.Match[str], call: Call) -> str:
+    name, axis = call.names[int(match[1])], match[2]
+    return f"'{name}'" if axis is None else f"axis {axis} of '{name}'"
+
+
+def _capture_error(error: Exception) -> ConversionFailed:
+    return ConversionFailed(
+        f"torch.export cannot trace the model: {type(error).__name__}: {first_line(error)}"
+        f"{_where(error)}"
+    )
+
+
+def _where(error: Exception) -> str:
+    """The line of the user's code that data-dependent errors name, if they do."""
+    found = re.search(r"Caused by: (.+)", str(error))
+    return f" ({found[1].strip()})" if found else ""

@@ -1,0 +1,189 @@
+"""The proof before a bundle exists: the file against torch, opened exactly as the service opens it.
+
+Not for: refusing what can be read from the program (`exporters.scan`), or writing anything.
+
+Every probe is computed by torch in float64 (the reference) and in the model's own precision, whose
+error against the reference is what `bundle.derive_tolerance` derives the tolerance from; and by
+ONNX Runtime, with its graph optimizations and without.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from bundle import (
+    InputInvalid,
+    ModelInvalid,
+    OpenModel,
+    OutputComparison,
+    RunFailed,
+    Tolerance,
+    compare,
+    derive_tolerance,
+    open_model,
+)
+from exporters.calls import Call
+from exporters.eager import Eager, to_numpy
+from exporters.errors import VerificationFailed, first_line
+from exporters.probes import Probe
+
+__all__ = ["Compared", "Proof", "verify"]
+
+_STATED = {
+    # where there is no float64 reference: relative to each value, and to the largest
+    np.dtype(np.float64): 1e-9,
+    np.dtype(np.float32): 1e-4,
+}
+_STATED_16_BITS = 2e-2
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One run of the file that was compared with torch.
+
+    Attributes:
+        probe: what went in, in words.
+        optimized: whether ONNX Runtime's graph optimizations were on.
+        outputs: one comparison for each output.
+    """
+
+    probe: str
+    optimized: bool
+    outputs: tuple[OutputComparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was compared, all of it within tolerance.
+
+    Attributes:
+        compared: every run.
+        tolerances: of each float output.
+        scales: the largest value of each float output.
+        has_reference: whether there was a float64 reference.
+    """
+
+    compared: tuple[Compared, ...]
+    tolerances: Mapping[str, Tolerance]
+    scales: Mapping[str, float]
+    has_reference: bool
+
+    def worst(self, output: str) -> OutputComparison:
+        """The comparison of an output with the largest error."""
+        of_output = (c for run in self.compared for c in run.outputs if c.name == output)
+        return max(of_output, key=lambda comparison: comparison.max_abs_error or 0.0)
+
+
+def verify(model: onnx.ModelProto, eager: Eager, call: Call, probes: Sequence[Probe]) -> Proof:
+    """Compare a file with torch.
+
+    Args:
+        model: with its weights inside.
+        eager: the untouched model in eval mode.
+        call: names the inputs.
+        probes: what to compare on, the example first.
+
+    Raises:
+        VerificationFailed: an output is outside its tolerance, or ONNX Runtime refuses the model or
+            an input that torch takes.
+    """
+    wide = eager.in_float64(probes[0].tensors)
+    single = [eager.run(probe.tensors) for probe in probes]
+    reference = (
+        single
+        if wide is None
+        else [
+            _with_exact(wide.run(probe.tensors), own)
+            for probe, own in zip(probes, single, strict=True)
+        ]
+    )
+    tolerances = {
+        name: _tolerance(
+            [r[name] for r in reference], [s[name] for s in single], has_reference=wide is not None
+        )
+        for name in eager.names
+        if not _is_exact(single[0][name])
+    }
+    compared = []
+    for optimize in (True, False):
+        opened = _open(model, optimize=optimize)
+        for probe, expected in zip(probes, reference, strict=True):
+            outputs = compare(expected, _run(opened, call, probe), tolerances)
+            compared.append(Compared(probe.label, optimize, outputs))
+    _require_passed(compared)
+    scales = {name: max(_scale(r[name]) for r in reference) for name in tolerances}
+    return Proof(tuple(compared), tolerances, scales, has_reference=wide is not None)
+
+
+def _with_exact(
+    wide: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The reference: integers and booleans as the model itself gives them."""
+    return {name: own[name] if _is_exact(own[name]) else wide[name] for name in own}
+
+
+def _is_exact(array: np.ndarray) -> bool:
+    return array.dtype.kind in "biu"
+
+
+def _tolerance(
+    reference: Sequence[np.ndarray], single: Sequence[np.ndarray], *, has_reference: bool
+) -> Tolerance:
+    """Over all probes together: one lucky probe must not make the rule for the others."""
+    expected = np.concatenate([array.ravel() for array in reference])
+    if has_reference:
+        return derive_tolerance(expected, np.concatenate([array.ravel() for array in single]))
+    stated = _STATED.get(expected.dtype, _STATED_16_BITS)
+    return Tolerance(
+        atol=stated * _scale(expected),
+        rtol=stated,
+        source=f"stated, not derived: the model does not run in float64, so that torch's own"
+        f" {expected.dtype} result is the reference, within {stated:g} of each value and of the"
+        " largest",
+    )
+
+
+def _scale(array: np.ndarray) -> float:
+    values = np.abs(array.astype(np.float64))
+    return float(np.max(values, initial=0.0, where=np.isfinite(values)))
+
+
+def _open(model: onnx.ModelProto, *, optimize: bool) -> OpenModel:
+    try:
+        return open_model(model, optimize=optimize)
+    except ModelInvalid as err:
+        raise VerificationFailed(f"the exported file cannot be opened: {err}") from err
+
+
+def _run(opened: OpenModel, call: Call, probe: Probe) -> dict[str, np.ndarray]:
+    feeds = {name: to_numpy(t) for name, t in zip(call.names, probe.tensors, strict=True)}
+    try:
+        return opened.run(feeds)
+    except (InputInvalid, RunFailed) as err:
+        raise VerificationFailed(
+            f"the file does not run with {probe.label}, which torch takes: {first_line(err)}"
+        ) from err
+
+
+def _require_passed(compared: Iterable[Compared]) -> None:
+    failed = [
+        (comparison, run) for run in compared for comparison in run.outputs if not comparison.passed
+    ]
+    if not failed:
+        return
+    worst, run = max(failed, key=lambda item: _excess(item[0]))
+    switched = "on" if run.optimized else "off"
+    raise VerificationFailed(
+        f"the file does not compute what torch computes: {worst.reason} (with {run.probe}, ONNX"
+        f" Runtime's optimizations {switched}; {len(failed)} comparisons failed; tolerance:"
+        f" {worst.tolerance.source}).",
+        worst=worst,
+    )
+
+
+def _excess(comparison: OutputComparison) -> float:
+    if comparison.max_abs_error is None:
+        return float("inf")
+    return comparison.max_abs_error / (comparison.tolerance.atol or 1.0)

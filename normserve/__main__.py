@@ -1,0 +1,5 @@
+"""``python -m normserve`` is ``normserve``."""
+
+from normserve.cli import main
+
+main()

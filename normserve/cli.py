@@ -1,0 +1,68 @@
+"""The ``normserve`` command. Each subcommand lives in a file of its own, loaded when it is called.
+
+`serve` runs where there is no torch; a command whose extra is not installed says which one it is.
+"""
+
+import importlib
+
+import click
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "demo": "Export, prove, serve and question every network of the zoo.",
+    "export": "Export PyTorch models to ONNX and prove that they compute the same.",
+    "serve": "Serve a model repository over HTTP (Open Inference Protocol).",
+    "train": "Train networks of the zoo on their real data.",
+}
+"""Each is ``command`` in the module of its name; what it does is said without loading it."""
+
+_EXTRA_OF = {
+    "jinja2": "export",
+    "onnx_ir": "export",
+    "onnxscript": "export",
+    "safetensors": "export",
+    "torch": "export",
+    "PIL": "demo",
+    "sklearn": "demo",
+    "scipy": "demo",
+    "statsmodels": "demo",
+    "tritonclient": "demo",
+    "onnxruntime": "cpu",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command when it is looked up."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_COMMANDS})
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        try:
+            module = importlib.import_module(f"normserve.{cmd_name}")
+        except ModuleNotFoundError as err:
+            extra = _EXTRA_OF.get((err.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            raise click.ClickException(
+                f"'normserve {cmd_name}' needs the package '{err.name}', which is not installed;"
+                f" install normserve[{extra}]."
+            ) from err
+        command: click.Command = module.command
+        return command
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="normserve")
+def main() -> None:
+    """PyTorch models to production through ONNX without changing what they compute."""

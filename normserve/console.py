@@ -1,0 +1,75 @@
+"""What the commands show a person: progress bars and tables. Measures nothing."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from bundle import Bundle, NormLayer
+
+__all__ = ["Bar", "bar", "norm_table", "stderr", "stdout"]
+
+stdout = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+stderr = Console(stderr=True, highlight=False)
+
+
+class Bar:
+    """A progress bar that is told how far a piece of work is."""
+
+    def __init__(self, progress: Progress, title: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(title, total=None, message="")
+
+    def update(self, done: int, total: int, message: str) -> None:
+        """Show that ``done`` of ``total`` steps are done."""
+        self._progress.update(self._task, completed=done, total=total, message=message)
+
+    def stage(self, message: str) -> None:
+        """Show what is being done now."""
+        self._progress.update(self._task, message=message)
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Bar]:
+    """A bar on standard error while the block runs."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[message]}"),
+    )
+    with Progress(*columns, console=stderr) as progress:
+        yield Bar(progress, title)
+
+
+def norm_table(bundle: Bundle) -> Table:
+    """The normalization layers of a bundle: what each was and what became of it."""
+    manifest = bundle.manifest
+    table = Table(
+        title=f"{manifest.name} version {manifest.version}: {len(manifest.norms)} layers",
+        title_justify="left",
+        title_style="bold",
+    )
+    for heading in ("layer", "kind", "became"):
+        table.add_column(heading, overflow="fold")
+    for layer in manifest.norms:
+        table.add_row(layer.name, layer.kind, _became(layer))
+    return table
+
+
+def _became(layer: NormLayer) -> str:
+    return f"{layer.fate}: {layer.detail}" if layer.detail else layer.fate

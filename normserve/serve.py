@@ -1,0 +1,52 @@
+"""``normserve serve``: settings from the command line, then the service."""
+
+from pathlib import Path
+
+import click
+
+from bundle import ProviderPolicy
+from service.errors import StartupError
+from service.server import serve
+from service.settings import load_settings
+
+__all__ = ["command"]
+
+
+@click.command("serve")
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path),
+    help="The folder of the models.  [default: model_repository]",
+)
+@click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
+@click.option(
+    "--http-port", type=int, help="The port of HTTP; 0 takes a free one.  [default: 8000]"
+)
+@click.option(
+    "--provider",
+    type=click.Choice([str(policy) for policy in ProviderPolicy]),
+    help="Where models run; cuda is an error where there is none.  [default: auto]",
+)
+@click.option(
+    "--threads", type=int, help="Threads of one run; 0 leaves it to ONNX Runtime.  [default: 1]"
+)
+@click.option(
+    "--log-format", type=click.Choice(["console", "json"]), help="How a line of the log looks."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="The least important lines that are logged.",
+)
+def command(**given: object) -> None:
+    """Serve a model repository over HTTP (Open Inference Protocol).
+
+    Every setting, these and the rest (docs/settings.md), can also come from the environment as
+    NORMSERVE_ and its name; an option wins.
+    """
+    try:
+        serve(load_settings(**given))
+    except StartupError as err:
+        error = click.ClickException(str(err))
+        error.exit_code = 2
+        raise error from err

@@ -1,0 +1,66 @@
+"""The FastAPI app: routers, handlers and middleware put together. Holds no logic of its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from service.http.access import AccessMiddleware
+from service.http.errors import install_error_handlers
+from service.http.health import health_router, server_version
+from service.http.infer import infer_router
+from service.http.models import models_router
+from service.http.openapi import install_openapi
+from service.lifecycle import Service
+from service.settings import Settings
+
+__all__ = ["create_app"]
+
+_DESCRIPTION = """\
+Models that were exported and proved by NormServe, over the
+[Open Inference Protocol](https://github.com/kserve/open-inference-protocol).
+Every error's body is `{"error": "…"}`."""
+
+
+def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI:
+    """The HTTP transport of a service.
+
+    Reads no environment and does no work: the service starts with the app's lifespan, and loads
+    its models while the app answers already.
+
+    Args:
+        settings: of the service.
+        service: what the app speaks for, when there is more to it than this app; the app starts
+            and stops it.
+    """
+    served = Service(settings) if service is None else service
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with served:
+            yield
+
+    # FastAPI's own page of documentation loads its scripts from a public network; this one serves
+    # them itself.
+    app = FastAPIOffline(
+        title="NormServe",
+        version=server_version(),
+        description=_DESCRIPTION,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.include_router(health_router(served.plane))
+    app.include_router(models_router(served.plane, max_request_bytes=settings.max_request_bytes))
+    app.include_router(
+        infer_router(
+            served.plane,
+            max_request_bytes=settings.max_request_bytes,
+            compression_level=settings.compression_level,
+        )
+    )
+    install_error_handlers(app)
+    install_openapi(app)
+    app.add_middleware(AccessMiddleware)
+    return app

@@ -1,0 +1,69 @@
+"""Request bodies off the wire: bounded, decompressed, whole. Looks at no Content-Type.
+
+Clients of the protocol send none (tritonclient.http), ``application/octet-stream`` around pure JSON
+(its asyncio form) or ``application/x-www-form-urlencoded`` (curl -d): it says nothing.
+"""
+
+import asyncio
+
+from fastapi import Request
+
+from service.errors import BodyCorrupt, BodyTooLarge, excerpt
+from service.http.compression import content_coding, decompress
+
+__all__ = ["read_body", "read_header_length"]
+
+_QUICK_BYTES = 1 << 16
+"""Compressed bytes that take less time than handing them to another thread and back."""
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """The whole body, decompressed.
+
+    Args:
+        request: whose body was not read yet.
+        limit: bytes that it may have, as sent and decompressed.
+
+    Raises:
+        BodyTooLarge: it has more; no more than the limit was held in memory.
+        BodyCorrupt: it is not in the coding that its header names.
+        EncodingUnsupported: it is in a coding that is not understood.
+        starlette.requests.ClientDisconnect: the client went away.
+    """
+    coding = content_coding(request.headers.get("content-encoding"))
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    if coding is None:
+        return body
+    if size <= _QUICK_BYTES:
+        return decompress(body, coding, limit=limit)
+    return await asyncio.to_thread(decompress, body, coding, limit=limit)
+
+
+def read_header_length(request: Request) -> int | None:
+    """The bytes of JSON that the body begins with, or ``None`` where no header says it.
+
+    Raises:
+        BodyCorrupt: the header is no number.
+    """
+    value = request.headers.get("inference-header-content-length")
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdecimal() and len(value) < 20):
+        raise BodyCorrupt(
+            f"Inference-Header-Content-Length is {excerpt(value)}; it must be a number of bytes"
+        )
+    return int(value)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body is larger than {limit} bytes, the most this server takes")

@@ -1,0 +1,88 @@
+"""Errors to HTTP: one table from the error tree to statuses, one form of body. Raises nothing.
+
+Every error's body is ``{"error": "…"}``, as the Open Inference Protocol has it, also for what the
+framework finds wrong (unknown route, wrong method).
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from service.errors import (
+    BodyTooLarge,
+    EncodingUnsupported,
+    NotFound,
+    NotReady,
+    RequestInvalid,
+    ServiceError,
+)
+
+__all__ = [
+    "ERROR_KEY",
+    "STATUSES",
+    "error_response",
+    "install_error_handlers",
+    "internal_error",
+    "status_of",
+]
+
+STATUSES: Final[Mapping[type[ServiceError], HTTPStatus]] = {
+    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    EncodingUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    RequestInvalid: HTTPStatus.BAD_REQUEST,
+    NotFound: HTTPStatus.NOT_FOUND,
+    NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""Looked up along the class's method resolution order."""
+
+ERROR_KEY: Final = "normserve.error"
+"""Where the request's scope keeps the message of a refusal, for the log."""
+
+_HEADERS: Final[Mapping[type[ServiceError], Mapping[str, str]]] = {
+    # RFC 7694: which codings a request may use
+    EncodingUnsupported: {"Accept-Encoding": "gzip, deflate"},
+}
+
+
+def status_of(error: type[ServiceError]) -> HTTPStatus:
+    """The status of a class of errors."""
+    return next(STATUSES[ancestor] for ancestor in error.__mro__ if ancestor in STATUSES)
+
+
+def error_response(
+    status: int, message: str, *, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A reply that says what went wrong."""
+    return Response(
+        orjson.dumps({"error": message}),
+        status_code=status,
+        headers=headers,
+        media_type="application/json",
+    )
+
+
+def internal_error() -> Response:
+    """The reply to a request that met a bug: what happened is in the log and not for clients."""
+    return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make the app answer every error in the protocol's form."""
+
+    async def tell(request: Request, error: Exception) -> Response:
+        request.scope[ERROR_KEY] = str(error)
+        if isinstance(error, HTTPException):
+            return error_response(error.status_code, error.detail, headers=error.headers)
+        if isinstance(error, ServiceError):
+            status = status_of(type(error))
+            if status is not HTTPStatus.INTERNAL_SERVER_ERROR:
+                return error_response(status, str(error), headers=_HEADERS.get(type(error)))
+        raise error
+
+    app.add_exception_handler(ServiceError, tell)
+    app.add_exception_handler(HTTPException, tell)

@@ -1,0 +1,50 @@
+"""Whether the server answers and is ready, and what it is."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import APIRouter
+
+from service.dataplane import DataPlane
+from service.errors import ServerNotReady
+from service.http.openapi import failures
+from service.http.schemas import Live, Ready, ServerMetadata
+
+__all__ = ["EXTENSIONS", "health_router", "server_version"]
+
+EXTENSIONS = ("binary_tensor_data",)
+"""The protocol's extensions that work here, by Triton's names for them."""
+
+
+def server_version() -> str:
+    """The version of NormServe that is installed."""
+    try:
+        return version("normserve")
+    except PackageNotFoundError:  # run from a checkout
+        return "0+unknown"
+
+
+def health_router(plane: DataPlane) -> APIRouter:
+    """The routes about the server as a whole."""
+    router = APIRouter(tags=["server"])
+
+    @router.get("/v2/health/live", summary="Does the process answer?")
+    async def live() -> Live:
+        return Live(live=True)
+
+    @router.get(
+        "/v2/health/ready", summary="Can it answer for every model?", responses=failures(503)
+    )
+    async def ready() -> Ready:
+        readiness = plane.readiness()
+        if readiness.reason is not None:
+            raise ServerNotReady(readiness.reason)
+        return Ready(ready=True)
+
+    @router.get("/v2/", include_in_schema=False)
+    @router.get("/v2", summary="What is this server?")
+    async def metadata() -> ServerMetadata:
+        return ServerMetadata(
+            name="normserve", version=server_version(), extensions=list(EXTENSIONS)
+        )
+
+    return router

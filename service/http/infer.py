@@ -1,0 +1,75 @@
+"""The infer route: off the wire, through the codec, to the data plane, and back the same way."""
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+
+from service.codec import EncodedReply, decode_raw_request, decode_request, encode_reply
+from service.dataplane import DataPlane
+from service.http.bodies import read_body, read_header_length
+from service.http.compression import compress, negotiate
+from service.http.openapi import INFER_REPLY, INFER_REQUEST, failures
+from service.http.paths import MODEL, MODEL_VERSION, ModelName, Version, parse_version
+from service.http.raw_route import RawRoute
+
+__all__ = ["infer_router"]
+
+_QUICK_BYTES = 1 << 14
+"""Bytes that are compressed in less time than handing them to another thread and back takes."""
+
+
+def infer_router(plane: DataPlane, *, max_request_bytes: int, compression_level: int) -> APIRouter:
+    """The routes that compute."""
+    router = APIRouter(route_class=RawRoute, tags=["inference"])
+
+    async def answer(request: Request, name: str, version: str | None) -> Response:
+        model = plane.model(name, parse_version(version))
+        body = await read_body(request, limit=max_request_bytes)
+        header_length = read_header_length(request)
+        if header_length == 0:
+            decoded = decode_raw_request(body, model.signature)
+        else:
+            decoded = decode_request(body, model.signature, header_length=header_length)
+        del body
+        reply = await plane.infer(model, decoded.request)
+        encoded = encode_reply(reply, binary_outputs=decoded.binary_outputs)
+        return await _respond(
+            encoded, request.headers.get("accept-encoding"), level=compression_level
+        )
+
+    @router.post(
+        f"{MODEL}/infer",
+        summary="Compute",
+        responses=INFER_REPLY | failures(400, 404, 413, 415, 503),
+        openapi_extra=INFER_REQUEST,
+    )
+    async def infer(request: Request, model: ModelName) -> Response:
+        return await answer(request, model, None)
+
+    @router.post(
+        f"{MODEL_VERSION}/infer",
+        summary="Compute with one version",
+        responses=INFER_REPLY | failures(400, 404, 413, 415, 503),
+        openapi_extra=INFER_REQUEST,
+    )
+    async def infer_version(request: Request, model: ModelName, version: Version) -> Response:
+        return await answer(request, model, version)
+
+    return router
+
+
+async def _respond(encoded: EncodedReply, accept_encoding: str | None, *, level: int) -> Response:
+    body = encoded.body
+    headers = {"Vary": "Accept-Encoding"} if level else {}
+    media_type = "application/json"
+    if encoded.header_length is not None:
+        media_type = "application/octet-stream"
+        headers["Inference-Header-Content-Length"] = str(encoded.header_length)
+    coding = negotiate(accept_encoding) if level else None
+    if coding is not None:
+        headers["Content-Encoding"] = coding
+        if len(body) <= _QUICK_BYTES:
+            body = compress(body, coding, level=level)
+        else:
+            body = await asyncio.to_thread(compress, body, coding, level=level)
+    return Response(body, headers=headers, media_type=media_type)

@@ -1,0 +1,125 @@
+"""What the OpenAPI document says beyond what FastAPI reads from the routes. Serves nothing."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service.http.schemas import ErrorBody, IndexRequest, InferReply, InferRequest
+
+__all__ = ["INFER_REPLY", "INFER_REQUEST", "failures", "install_openapi", "json_body"]
+
+Responses = dict[int | str, dict[str, Any]]
+
+_EXAMPLES: Final[Mapping[int, tuple[str, str]]] = {
+    400: (
+        "The request is wrong.",
+        "input 'pixels' has shape (2, 1); the model wants (batch, 1, 8, 8)",
+    ),
+    404: ("There is no such model or version.", "there is no model 'resnet50'"),
+    413: ("The body is too large.", "the body is larger than 67108864 bytes, the most it takes"),
+    415: (
+        "The body's content coding is not understood.",
+        "the body's Content-Encoding is 'br'; this server understands gzip and deflate",
+    ),
+    503: (
+        "It cannot answer now.",
+        "model 'resnet' version 2 is UNAVAILABLE: 'model.onnx' was changed",
+    ),
+}
+_REF = "#/components/schemas/{model}"
+_REQUEST_BODIES: Final[tuple[type[BaseModel], ...]] = (InferRequest, IndexRequest)
+
+
+def failures(*statuses: int) -> Responses:
+    """The error replies of a route, for its documentation."""
+    responses: Responses = {}
+    for status in statuses:
+        description, message = _EXAMPLES[status]
+        content = {"application/json": {"example": {"error": message}}}
+        responses[status] = {
+            "model": ErrorBody,
+            "description": description,
+            "content": content,
+        }
+    responses["default"] = {"model": ErrorBody, "description": HTTPStatus(500).phrase}
+    return responses
+
+
+def json_body(
+    model: type[BaseModel], *, required: bool, example: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The documentation of a body that a route reads by itself."""
+    schema = {"$ref": _REF.format(model=model.__name__)}
+    content: dict[str, Any] = {"schema": schema, "example": example}
+    return {"requestBody": {"required": required, "content": {"application/json": content}}}
+
+
+_BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+_HEADER_LENGTH: Final = {
+    "description": "Bytes of JSON that the body begins with; the binary tensors follow it. In a"
+    " request, 0 is for a body that is the model's only input and nothing else.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+
+INFER_REQUEST: Final = json_body(
+    InferRequest,
+    required=True,
+    example={
+        "id": "42",
+        "inputs": [
+            {"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [1.0, 2.0, 3.0, 4.0]}
+        ],
+        "outputs": [{"name": "y"}],
+    },
+)
+INFER_REQUEST["requestBody"]["content"]["application/octet-stream"] = _BINARY
+INFER_REQUEST["parameters"] = [
+    {"name": "Inference-Header-Content-Length", "in": "header", "required": False} | _HEADER_LENGTH
+]
+
+INFER_REPLY: Final[Responses] = {
+    200: {
+        "model": InferReply,
+        "description": "What the model answers.",
+        "headers": {"Inference-Header-Content-Length": _HEADER_LENGTH},
+        "content": {
+            "application/json": {
+                "example": {
+                    "model_name": "double",
+                    "model_version": "1",
+                    "id": "42",
+                    "outputs": [
+                        {
+                            "name": "y",
+                            "datatype": "FP32",
+                            "shape": [2, 2],
+                            "data": [2.0, 4.0, 6.0, 8.0],
+                        }
+                    ],
+                }
+            },
+            "application/octet-stream": _BINARY,
+        },
+    }
+}
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Add the schemas of bodies that no route declares to the app's document."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        _, definitions = models_json_schema(
+            [(model, "validation") for model in _REQUEST_BODIES], ref_template=_REF
+        )
+        for name, schema in definitions["$defs"].items():
+            schemas.setdefault(name, schema)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's documentation gives

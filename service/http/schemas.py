@@ -1,0 +1,156 @@
+"""The protocol's JSON documents, for replies off the hot path and for the OpenAPI document.
+
+Not for infer requests and replies on their way: the codec reads and writes those.
+Source: https://github.com/kserve/open-inference-protocol, open_inference_rest.yaml.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bundle.tensors import Datatype
+from service.registry import State
+
+__all__ = [
+    "ErrorBody",
+    "IndexEntry",
+    "IndexRequest",
+    "InferReply",
+    "InferRequest",
+    "Live",
+    "ModelMetadataBody",
+    "ModelReady",
+    "Ready",
+    "ServerMetadata",
+]
+
+Parameters = dict[str, str | int | float | bool]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True, protected_namespaces=())
+
+
+class ErrorBody(_Document):
+    """What every error looks like."""
+
+    error: str
+    """What was got, what was wanted, what to do."""
+
+
+class Live(_Document):
+    """The process answers."""
+
+    live: bool
+
+
+class Ready(_Document):
+    """The server can answer for every model that it should."""
+
+    ready: bool
+
+
+class ServerMetadata(_Document):
+    """What this server is."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorMetadata(_Document):
+    """An input or an output of a model."""
+
+    name: str
+    datatype: Datatype
+    shape: list[int]
+    """-1 for a dimension that may have any size."""
+
+
+class ModelMetadataBody(_Document):
+    """What a model takes, gives and is."""
+
+    name: str
+    versions: list[str]
+    """The versions that answer."""
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+    properties: dict[str, str]
+    """What is known of the version: whether its golden samples agreed, on which provider it runs,
+    the names of its dynamic dimensions."""
+
+
+class ModelReady(_Document):
+    """The model can answer."""
+
+    name: str
+    ready: bool
+
+
+class IndexRequest(_Document):
+    """Which versions to list."""
+
+    ready: bool = False
+    """Only those that can answer."""
+
+
+class IndexEntry(_Document):
+    """A model version and its state."""
+
+    name: str
+    version: str
+    state: State
+    reason: str
+    """Why it is in that state; empty where the state says enough."""
+
+
+class RequestInput(_Document):
+    """An input tensor, its data in JSON or, with the parameter ``binary_data_size``, behind it."""
+
+    name: str
+    shape: list[int]
+    datatype: Datatype
+    parameters: Parameters | None = None
+    data: list[Any] | None = None
+    """Flat and row-major, or nested as the shape says."""
+
+
+class RequestOutput(_Document):
+    """A wanted output."""
+
+    name: str
+    parameters: Parameters | None = None
+    """``binary_data``: whether it travels behind the JSON."""
+
+
+class InferRequest(_Document):
+    """An inference request."""
+
+    id: str | None = None
+    parameters: Parameters | None = None
+    """``binary_data_output``: whether outputs travel behind the JSON where they do not say."""
+    inputs: list[RequestInput]
+    outputs: list[RequestOutput] | None = None
+    """All of the model's, if left out or empty."""
+
+
+class ReplyOutput(_Document):
+    """An output tensor."""
+
+    name: str
+    datatype: Datatype
+    shape: list[int]
+    parameters: Parameters | None = None
+    """``binary_data_size``: bytes of it behind the JSON; then there is no ``data``."""
+    data: list[Any] | None = Field(default=None)
+    """Flat and row-major."""
+
+
+class InferReply(_Document):
+    """An inference reply."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[ReplyOutput]

@@ -1,0 +1,70 @@
+"""The parts of the service, put together, started and stopped. No transport: those are given it."""
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Self
+
+from service.dataplane import DataPlane
+from service.loading import Loader, check_repository
+from service.registry import Registry
+from service.runner import RunPool
+from service.settings import Settings
+
+__all__ = ["Service"]
+
+
+class Service:
+    """Registry, loader, runners and data plane of one process.
+
+    As an asynchronous context it loads the repository in the background: entering returns at once,
+    and the data plane tells when all is loaded.
+
+    Attributes:
+        registry: what is served, and in which state.
+        plane: what the transports ask.
+        pool: what runs the models.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.pool = RunPool(
+            threads=settings.concurrent_runs, max_waiting=settings.max_waiting_requests
+        )
+        self._repository = settings.repository
+        self.registry = Registry()
+        self._loader = Loader(
+            policy=settings.provider,
+            threads=settings.threads,
+            pool=self.pool,
+            at_once=settings.concurrent_runs,
+        )
+        self.plane = DataPlane(self.registry, strict_readiness=settings.strict_readiness)
+        self._loading: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin to load the repository.
+
+        Raises:
+            RepositoryMissing: it cannot be read.
+        """
+        check_repository(self._repository)
+        self._loading = asyncio.create_task(self._load())
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Take no more work; what has begun ends by itself."""
+        self._loader.close()
+        self.pool.close()
+        if self._loading is not None:
+            self._loading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loading
+
+    async def _load(self) -> None:
+        await self._loader.load_repository(self._repository, self.registry)
+        self.plane.mark_loaded()

@@ -1,0 +1,208 @@
+"""A repository's folders to models that answer, or to the reason why not. Decides no states.
+
+A bundle is served only if every file is the one that was written, its tensors are those of its
+manifest, and every golden sample was run again, on the provider that it will run on, and agreed. A
+plain Triton folder has no manifest to hold it against: it is served, and says that it is
+unverified. Golden samples that lie in such a folder are not looked at: nothing says how far off
+they may be.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
+
+from bundle import (
+    MODEL,
+    BundleError,
+    Manifest,
+    OpenModel,
+    OutputComparison,
+    ProviderPolicy,
+    VersionFolder,
+    find_versions,
+    open_model,
+    read_bundle,
+    read_samples,
+    replay,
+)
+from service.errors import LoadFailed, RepositoryMissing
+from service.registry import Registry, ServedModel
+from service.runner import InProcessRunner, RunPool
+from service.signature import Signature
+
+__all__ = ["Loader", "check_repository"]
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def check_repository(repository: Path) -> None:
+    """Whether there is a repository to load from.
+
+    Raises:
+        RepositoryMissing: the path is no folder, or may not be read.
+    """
+    try:
+        next(repository.iterdir(), None)
+    except OSError as err:
+        raise RepositoryMissing(
+            f"the model repository '{repository}' cannot be read: {err.strerror}; give the folder"
+            " that holds <model>/<version>/model.onnx"
+        ) from err
+
+
+class Loader:
+    """Loads model versions, several at a time.
+
+    Args:
+        policy: where models run.
+        threads: of one run.
+        pool: runs the models once they are loaded.
+        at_once: versions that are loaded at the same time.
+    """
+
+    def __init__(
+        self, *, policy: ProviderPolicy, threads: int, pool: RunPool, at_once: int
+    ) -> None:
+        self._policy = policy
+        self._threads = threads
+        self._pool = pool
+        self._executor = ThreadPoolExecutor(at_once, thread_name_prefix="load")
+
+    async def load_repository(self, repository: Path, registry: Registry) -> None:
+        """Load every version of a repository into a registry, and return when all have ended.
+
+        Side effects: every version is LOADING in the registry before the first is looked at.
+        """
+        loop = asyncio.get_running_loop()
+        folders = await loop.run_in_executor(self._executor, find_versions, repository)
+        for folder in folders:
+            registry.begin_loading(folder.name, folder.version)
+        await asyncio.gather(
+            *(
+                loop.run_in_executor(self._executor, self._load_into, registry, folder)
+                for folder in folders
+            )
+        )
+
+    def close(self) -> None:
+        """Begin no more loads; those that have begun end by themselves."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def load(self, folder: VersionFolder) -> ServedModel:
+        """Load one version.
+
+        Raises:
+            LoadFailed: it cannot be served; the message is the reason.
+        """
+        try:
+            if folder.has_manifest:
+                return self._load_bundle(folder)
+            return self._load_plain(folder)
+        except (BundleError, OSError) as err:
+            raise LoadFailed(str(err).rstrip(".")) from err
+
+    def _load_into(self, registry: Registry, folder: VersionFolder) -> None:
+        log = _log.bind(model=folder.name, version=folder.version)
+        try:
+            model = self.load(folder)
+        except LoadFailed as err:
+            registry.fail_loading(folder.name, folder.version, reason=str(err))
+            log.warning("model unavailable", reason=str(err))
+        except Exception:
+            # The edge of a loading thread: whatever a model file provokes in a library, the other
+            # models are still served and this one says that it is not.
+            reason = "an unexpected error; the server's log has the details"
+            registry.fail_loading(folder.name, folder.version, reason=reason)
+            log.exception("model unavailable")
+        else:
+            registry.finish_loading(model)
+            log.info("model ready", provider=model.properties["provider"])
+
+    def _load_bundle(self, folder: VersionFolder) -> ServedModel:
+        bundle = read_bundle(folder.path)
+        manifest = bundle.manifest
+        opened = self._open(bundle.model_path)
+        if (opened.inputs, opened.outputs) != (manifest.inputs, manifest.outputs):
+            raise LoadFailed(
+                f"the manifest declares {_tensors(manifest)}; the model file has {_tensors(opened)}"
+            )
+        samples = read_samples(folder.path, manifest.inputs, manifest.outputs)
+        if not samples:
+            raise LoadFailed("the bundle has no golden sample to verify it with")
+        for spec in manifest.outputs:
+            if spec.datatype.is_float and spec.name not in manifest.tolerances:
+                raise LoadFailed(f"the manifest has no tolerance for output '{spec.name}'")
+        comparisons = replay(opened, samples, manifest.tolerances)
+        failed = next((c for c in comparisons if not c.passed), None)
+        if failed is not None:
+            raise LoadFailed(
+                f"output '{failed.name}' does not agree with its golden sample on"
+                f" {opened.provider}: {failed.reason.rstrip('.')}"
+            )
+        return self._serve(
+            folder,
+            opened,
+            manifest=manifest,
+            properties={
+                "verified": "true",
+                "golden_samples": str(len(samples)),
+                "golden_max_abs_error": _worst(comparisons),
+                "batch_dependent": ", ".join(manifest.batch_dependent) or "none known",
+            },
+        )
+
+    def _load_plain(self, folder: VersionFolder) -> ServedModel:
+        return self._serve(
+            folder,
+            self._open(folder.path / MODEL),
+            manifest=None,
+            properties={
+                "verified": "false",
+                "verified_reason": "there is no manifest: what the model should answer is unknown",
+                "batch_dependent": "unknown",
+            },
+        )
+
+    def _open(self, path: Path) -> OpenModel:
+        return open_model(path, policy=self._policy, threads=self._threads)
+
+    def _serve(
+        self,
+        folder: VersionFolder,
+        opened: OpenModel,
+        *,
+        manifest: Manifest | None,
+        properties: dict[str, str],
+    ) -> ServedModel:
+        return ServedModel(
+            name=folder.name,
+            version=folder.version,
+            signature=Signature(
+                inputs=opened.inputs,
+                outputs=opened.outputs,
+                dimensions=manifest.dimensions if manifest is not None else {},
+            ),
+            runner=InProcessRunner(opened, pool=self._pool),
+            properties={
+                **properties,
+                "inputs": "; ".join(map(str, opened.inputs)),
+                "outputs": "; ".join(map(str, opened.outputs)),
+                "provider": opened.provider,
+                "placement": ", ".join(
+                    f"{provider}: {count}" for provider, count in opened.placement.counts().items()
+                ),
+            },
+        )
+
+
+def _worst(comparisons: Sequence[OutputComparison]) -> str:
+    errors = [c.max_abs_error for c in comparisons if c.max_abs_error is not None]
+    return f"{max(errors, default=0.0):.3g}"
+
+
+def _tensors(of: Manifest | OpenModel) -> str:
+    inputs, outputs = ("; ".join(map(str, specs)) for specs in (of.inputs, of.outputs))
+    return f"[{inputs}] → [{outputs}]"

@@ -1,0 +1,155 @@
+"""Which model versions there are and what state each is in: the one place that knows.
+
+Loads nothing and runs nothing. Readers (the transports) never wait: they see whole, immutable
+entries. Writers (the loader) may come from any thread.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from service.errors import ModelNotReady, ModelUnknown, VersionUnknown, excerpt
+from service.runner import Runner
+from service.signature import Signature
+
+__all__ = ["Registry", "ServedModel", "State", "VersionEntry"]
+
+
+class State(StrEnum):
+    """The state of a model version, by its name in the protocol's repository index."""
+
+    UNAVAILABLE = "UNAVAILABLE"
+    LOADING = "LOADING"
+    READY = "READY"
+    UNLOADING = "UNLOADING"
+
+
+_TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.UNAVAILABLE: frozenset({State.LOADING}),
+    State.LOADING: frozenset({State.READY, State.UNAVAILABLE}),
+    State.READY: frozenset({State.UNLOADING}),
+    State.UNLOADING: frozenset({State.UNAVAILABLE}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """A model version that can answer.
+
+    Attributes:
+        name: of the model.
+        version: of the model.
+        signature: what it takes and gives.
+        runner: what computes it.
+        properties: what is known of it, for people: verification, provider, golden error.
+    """
+
+    name: str
+    version: int
+    signature: Signature
+    runner: Runner
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionEntry:
+    """A model version and its state.
+
+    Attributes:
+        name: of the model.
+        version: of the model.
+        state: where it is in its life.
+        reason: why it is in that state; empty where the state says enough.
+        model: what answers; present exactly while it is READY or UNLOADING.
+    """
+
+    name: str
+    version: int
+    state: State
+    reason: str = ""
+    model: ServedModel | None = None
+
+
+class Registry:
+    """Model versions by name and number."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: dict[str, dict[int, VersionEntry]] = {}
+
+    def begin_loading(self, name: str, version: int) -> None:
+        """A version is being loaded; it may be new."""
+        self._move(VersionEntry(name=name, version=version, state=State.LOADING))
+
+    def finish_loading(self, model: ServedModel) -> None:
+        """A version that was loading can answer now."""
+        self._move(
+            VersionEntry(name=model.name, version=model.version, state=State.READY, model=model)
+        )
+
+    def fail_loading(self, name: str, version: int, *, reason: str) -> None:
+        """A version that was loading cannot be served."""
+        self._move(VersionEntry(name=name, version=version, state=State.UNAVAILABLE, reason=reason))
+
+    def entries(self) -> tuple[VersionEntry, ...]:
+        """Every version of every model, by name, then number."""
+        return tuple(
+            versions[version]
+            for _, versions in sorted(self._entries.items())
+            for version in sorted(versions)
+        )
+
+    def versions(self, name: str) -> tuple[VersionEntry, ...]:
+        """Every version of a model, by number.
+
+        Raises:
+            ModelUnknown: no model has that name.
+        """
+        versions = self._entries.get(name)
+        if versions is None:
+            raise ModelUnknown(f"there is no model {excerpt(name)}")
+        return tuple(versions[version] for version in sorted(versions))
+
+    def find(self, name: str, version: int | None = None) -> ServedModel:
+        """The model that answers requests for a version.
+
+        Where no version is said, it is the READY one with the highest number: if a newer one
+        failed to load, the one before it answers.
+
+        Raises:
+            ModelUnknown: no model has that name.
+            VersionUnknown: the model has no such version.
+            ModelNotReady: it cannot answer now; the message says why.
+        """
+        versions = self.versions(name)
+        if version is None:
+            for entry in reversed(versions):
+                if entry.state is State.READY and entry.model is not None:
+                    return entry.model
+            raise ModelNotReady(_describe(versions[-1]))
+        for entry in versions:
+            if entry.version == version:
+                if entry.state is State.READY and entry.model is not None:
+                    return entry.model
+                raise ModelNotReady(_describe(entry))
+        there = ", ".join(str(entry.version) for entry in versions)
+        raise VersionUnknown(f"model {excerpt(name)} has no version {version}; it has {there}")
+
+    def _move(self, entry: VersionEntry) -> None:
+        with self._lock:
+            versions = self._entries.get(entry.name, {})
+            current = versions.get(entry.version)
+            state = State.UNAVAILABLE if current is None else current.state
+            if entry.state not in _TRANSITIONS[state]:
+                raise ValueError(
+                    f"'{entry.name}' version {entry.version} cannot go from {state}"
+                    f" to {entry.state}"
+                )
+            # a new mapping, so that readers never see one that changes under them
+            self._entries = {**self._entries, entry.name: {**versions, entry.version: entry}}
+
+
+def _describe(entry: VersionEntry) -> str:
+    reason = f": {entry.reason}" if entry.reason else ""
+    return f"model {excerpt(entry.name)} version {entry.version} is {entry.state}{reason}"

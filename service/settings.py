@@ -1,0 +1,134 @@
+"""The settings of the service, by argument or from the environment. Applies none of them."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from bundle.providers import ProviderPolicy
+from service.errors import SettingsInvalid
+
+__all__ = ["ENVIRONMENT_PREFIX", "Settings", "load_settings"]
+
+ENVIRONMENT_PREFIX = "NORMSERVE_"
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # what containers and taskset leave of the machine
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _StrictEnvironment(EnvSettingsSource):
+    """The environment, where a name that begins like a setting and is none is an error."""
+
+    def __call__(self) -> dict[str, Any]:
+        known = {name.upper() for name in self.settings_cls.model_fields}
+        for name in sorted(map(str.upper, self.env_vars)):
+            setting = name.removeprefix(self.env_prefix)
+            if setting != name and setting not in known:
+                near = difflib.get_close_matches(setting, known, n=1)
+                there = ", ".join(self.env_prefix + other for other in near or sorted(known))
+                hint = f"did you mean {there}?" if near else f"there are {there}"
+                raise SettingsInvalid(f"the environment has {name}, which is no setting; {hint}")
+        return super().__call__()
+
+
+class Settings(BaseSettings):
+    """Everything about the service that can be chosen.
+
+    Each setting can be given as an argument, or in the environment as ``NORMSERVE_`` and its name
+    in capitals; an argument wins. A name in the environment that begins so and is no setting is an
+    error, because a mistyped limit would otherwise be no limit.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        env_ignore_empty=True,
+    )
+
+    repository: Path = Path("model_repository")
+    """The folder of the models, each ``<model>/<version>/model.onnx``."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; ``0.0.0.0`` for every IPv4 address of this machine."""
+
+    http_port: int = Field(default=8000, ge=0, le=65535)
+    """The port of HTTP; 0 takes a free one and logs which."""
+
+    provider: ProviderPolicy = ProviderPolicy.AUTO
+    """Where models run: ``cpu``, ``cuda`` (an error at start where there is none), or ``auto``
+    (CUDA where there is one)."""
+
+    threads: int = Field(default=1, ge=0)
+    """Threads of one run of a model; 0 leaves it to ONNX Runtime, which takes every core."""
+
+    concurrent_runs: int = Field(default_factory=_usable_cores, ge=1)
+    """Runs at the same time, over all models; one a core that this process may use if left out."""
+
+    max_waiting_requests: int = Field(default=256, ge=0)
+    """Requests that may wait for a run; one more is answered 503."""
+
+    max_request_bytes: int = Field(default=64 * 2**20, ge=1)
+    """The largest body of a request in bytes, both as sent and decompressed."""
+
+    compression_level: int = Field(default=1, ge=0, le=9)
+    """How hard replies are compressed for clients that accept gzip or deflate; 0 is not at all."""
+
+    strict_readiness: bool = True
+    """Whether the server is ready only while every model version in the repository is; otherwise it
+    is ready once each was loaded or has failed."""
+
+    keep_alive_s: int = Field(default=75, ge=1)
+    """Seconds after which an idle connection is closed."""
+
+    shutdown_grace_s: int = Field(default=30, ge=0)
+    """Seconds that requests in flight have to finish when the server is told to stop."""
+
+    log_format: Literal["console", "json"] = "console"
+    """How a line of the log looks: for a person, or one JSON object."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important lines that are logged; one line a request is ``info``."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments and the environment, nothing else: a stray ``.env`` file changes nothing."""
+        return init_settings, _StrictEnvironment(settings_cls)
+
+
+def load_settings(**given: Any) -> Settings:
+    """The settings from arguments and the environment.
+
+    Args:
+        given: settings by name; those that are ``None`` were not given.
+
+    Raises:
+        SettingsInvalid: a value cannot be, or the environment names a setting that is none.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as err:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']} (got {problem['input']!r})"
+            for problem in err.errors()
+        )
+        raise SettingsInvalid(f"these settings cannot be: {problems}") from err

@@ -1,0 +1,140 @@
+"""What a model takes and gives, and whether a request fits it. Knows no wire format and no data.
+
+Everything here is decided by names, datatypes and shapes alone, before any element is looked at
+and before anything is allocated.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bundle.manifest import DimensionRange
+from bundle.tensors import Datatype, TensorSpec
+from service.errors import InputMismatch, OutputUnknown, TensorInvalid, excerpt
+
+__all__ = ["Signature"]
+
+_LARGEST_EMPTY_SHAPE = 2**24
+"""Elements that an empty tensor would have if its zeros were ones. A shape such as (0, 2**40) costs
+a client nothing to send, and a sum over its first axis would be terabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The inputs and outputs of one model version.
+
+    Attributes:
+        inputs: in the model's order.
+        outputs: in the model's order.
+        dimensions: for which sizes of its named dynamic dimensions the model was made; those that
+            are not here may have any.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    dimensions: Mapping[str, DimensionRange] = field(default_factory=dict)
+    _inputs: dict[str, TensorSpec] = field(init=False, repr=False, compare=False)
+    _outputs: dict[str, TensorSpec] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_inputs", {spec.name: spec for spec in self.inputs})
+        object.__setattr__(self, "_outputs", {spec.name: spec for spec in self.outputs})
+
+    def input(self, name: str) -> TensorSpec:
+        """The input of that name.
+
+        Raises:
+            InputMismatch: there is none.
+        """
+        try:
+            return self._inputs[name]
+        except KeyError:
+            raise InputMismatch(
+                f"input {excerpt(name)} is not one of the model's; it has {_names(self.inputs)}"
+            ) from None
+
+    def output(self, name: str) -> TensorSpec:
+        """The output of that name.
+
+        Raises:
+            OutputUnknown: there is none.
+        """
+        try:
+            return self._outputs[name]
+        except KeyError:
+            raise OutputUnknown(
+                f"output {excerpt(name)} is not one of the model's; it has {_names(self.outputs)}"
+            ) from None
+
+    def check_input(self, name: str, datatype: Datatype, shape: Sequence[int]) -> None:
+        """Whether a tensor may be given as that input.
+
+        Raises:
+            InputMismatch: no such input, or it has another datatype, rank or fixed dimension, or a
+                dynamic dimension that the model was not made for.
+            TensorInvalid: no machine could hold a tensor of that shape.
+        """
+        spec = self.input(name)
+        if datatype is not spec.datatype:
+            raise InputMismatch(
+                f"input {excerpt(name)} has datatype {datatype}; the model wants {spec.datatype}"
+            )
+        fits = len(shape) == len(spec.shape) and all(
+            isinstance(wanted, str) or got == wanted
+            for got, wanted in zip(shape, spec.shape, strict=True)
+        )
+        if not fits:
+            raise InputMismatch(
+                f"input {excerpt(name)} has shape {_written(shape)};"
+                f" the model wants {_written(spec.shape)}"
+            )
+        for size, wanted in zip(shape, spec.shape, strict=True):
+            self._check_range(name, size, wanted)
+        if 0 in shape and math.prod(size or 1 for size in shape) > _LARGEST_EMPTY_SHAPE:
+            raise TensorInvalid(
+                f"input {excerpt(name)} is empty but its shape is {_written(shape)}; the other"
+                f" dimensions of an empty tensor may multiply to {_LARGEST_EMPTY_SHAPE} at most"
+            )
+
+    def _check_range(self, name: str, size: int, dimension: int | str) -> None:
+        limits = self.dimensions.get(dimension) if isinstance(dimension, str) else None
+        if limits is None:
+            return
+        # a minimum of 1 says nothing of empty tensors: those have no values that could be wrong
+        too_small = size < limits.minimum and limits.minimum > 1
+        too_large = limits.maximum is not None and size > limits.maximum
+        if too_small or too_large:
+            above = "" if limits.maximum is None else f" to {limits.maximum}"
+            raise InputMismatch(
+                f"dimension {dimension!r} of input {excerpt(name)} is {size};"
+                f" the model was exported for {limits.minimum}{above}"
+            )
+
+    def check_complete(self, given: Iterable[str]) -> None:
+        """Whether every input was given.
+
+        Raises:
+            InputMismatch: one is missing.
+        """
+        names = set(given)
+        missing = [spec for spec in self.inputs if spec.name not in names]
+        if missing:
+            got = ", ".join(sorted(map(excerpt, names))) or "none"
+            raise InputMismatch(f"the model also wants {_names(missing)}; the request has {got}")
+
+    def select(self, wanted: Iterable[str]) -> tuple[str, ...]:
+        """The outputs wanted, in the model's order, each once; all of them when none is named.
+
+        Raises:
+            OutputUnknown: the model has no such output.
+        """
+        names = {self.output(name).name for name in wanted}
+        return tuple(spec.name for spec in self.outputs if not names or spec.name in names)
+
+
+def _names(specs: Iterable[TensorSpec]) -> str:
+    return ", ".join(repr(spec.name) for spec in specs) or "none"
+
+
+def _written(shape: Sequence[int | str]) -> str:
+    return excerpt(tuple(shape)) if len(shape) > 16 else f"({', '.join(map(str, shape))})"

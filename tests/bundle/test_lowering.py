@@ -1,0 +1,137 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from bundle import lower_group_normalization, open_model
+from tests.bundle.onnx_models import group_norm, model, value
+
+
+def definition(x, groups, scale, shift, epsilon=1e-5):
+    """Wu & He 2018, in float64: scale and shift for each channel."""
+    wide = x.astype(np.float64).reshape(x.shape[0], groups, -1)
+    normalized = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(
+        wide.var(-1, keepdims=True) + epsilon
+    )
+    column = (1, -1) + (1,) * (x.ndim - 2)
+    return normalized.reshape(x.shape) * scale.reshape(column) + shift.reshape(column)
+
+
+def parameters(channels, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=channels).astype(np.float32), rng.normal(size=channels).astype(
+        np.float32
+    )
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+@pytest.mark.parametrize("groups", [1, 2, 8])
+@pytest.mark.parametrize("opset", [21, 23])
+def test_lowered_group_norm_is_group_norm(opset, groups, optimize):
+    scale, shift = parameters(8)
+    opened = open_model(
+        group_norm(8, groups, {"s": scale, "b": shift}, opset=opset), optimize=optimize
+    )
+    assert opened.lowered == ("gn",)
+    for batch, height, width in ((1, 4, 4), (3, 5, 7)):
+        x = np.random.default_rng(1).normal(size=(batch, 8, height, width)).astype(np.float32)
+        np.testing.assert_allclose(
+            opened.run({"x": x})["y"], definition(x, groups, scale, shift), atol=2e-5
+        )
+
+
+def test_below_opset_21_scale_and_shift_are_for_each_group():
+    scale, shift = parameters(2)
+    opened = open_model(group_norm(8, 2, {"s": scale, "b": shift}, opset=18))
+    x = np.random.default_rng(1).normal(size=(2, 8, 3, 3)).astype(np.float32)
+    wanted = definition(x, 2, np.repeat(scale, 4), np.repeat(shift, 4))
+    np.testing.assert_allclose(opened.run({"x": x})["y"], wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize(("mean", "limit"), [(100.0, 1e-3), (1000.0, 1e-2)])
+def test_a_mean_far_from_zero_costs_no_accuracy(mean, limit):
+    scale, shift = np.ones(8, np.float32), np.zeros(8, np.float32)
+    opened = open_model(group_norm(8, 2, {"s": scale, "b": shift}))
+    x = (np.random.default_rng(1).normal(size=(2, 8, 16, 16)) + mean).astype(np.float32)
+    error = np.abs(opened.run({"x": x})["y"] - definition(x, 2, scale, shift)).max()
+    assert error < limit
+
+
+@pytest.mark.parametrize("constant", [0.0, 13.7, 1000.1, -55.5])
+def test_constant_inputs_stay_finite(constant):
+    scale, shift = parameters(8)
+    opened = open_model(group_norm(8, 2, {"s": scale, "b": shift}))
+    result = opened.run({"x": np.full((2, 8, 5, 5), constant, np.float32)})["y"]
+    assert np.isfinite(result).all()
+
+
+@pytest.mark.parametrize("element", [TensorProto.FLOAT16, TensorProto.DOUBLE])
+def test_other_precisions_keep_their_type_and_compute_in_float32(element):
+    dtype = helper.tensor_dtype_to_np_dtype(element)
+    scale, shift = (p.astype(dtype) for p in parameters(8))
+    opened = open_model(group_norm(8, 2, {"s": scale, "b": shift}, element=element))
+    x = (np.random.default_rng(1).normal(size=(2, 8, 5, 5)) * 100).astype(dtype)
+    result = opened.run({"x": x})["y"]
+    assert result.dtype == dtype
+    wanted = definition(x, 2, scale.astype(np.float64), shift.astype(np.float64))
+    np.testing.assert_allclose(result, wanted, atol=5e-3)
+
+
+def test_the_epsilon_of_the_node_is_kept():
+    scale, shift = np.ones(4, np.float32), np.zeros(4, np.float32)
+    opened = open_model(group_norm(4, 2, {"s": scale, "b": shift}, epsilon=10.0))
+    x = np.random.default_rng(1).normal(size=(1, 4, 3, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        opened.run({"x": x})["y"], definition(x, 2, scale, shift, epsilon=10.0), atol=1e-6
+    )
+
+
+def test_scale_and_shift_that_are_computed_are_lowered_too():
+    nodes = [
+        helper.make_node("GroupNormalization", ["x", "s", "b"], ["y"], num_groups=2),
+    ]
+    proto = model(
+        nodes,
+        [value("x", ["n", 4, "l"]), value("s", [4]), value("b", [4])],
+        [value("y", ["n", 4, "l"])],
+    )
+    scale, shift = parameters(4)
+    x = np.random.default_rng(1).normal(size=(2, 4, 6)).astype(np.float32)
+    result = open_model(proto).run({"x": x, "s": scale, "b": shift})["y"]
+    np.testing.assert_allclose(result, definition(x, 2, scale, shift), atol=1e-5)
+
+
+def test_a_group_norm_inside_a_branch_is_lowered():
+    scale, shift = parameters(4)
+    inner = helper.make_node("GroupNormalization", ["x", "s", "b"], ["z"], num_groups=2)
+    other = helper.make_node("Identity", ["x"], ["w"])
+    shape = ["n", 4, "l"]
+    choice = helper.make_node(
+        "If",
+        ["c"],
+        ["y"],
+        then_branch=helper.make_graph([inner], "then", [], [value("z", shape)]),
+        else_branch=helper.make_graph([other], "else", [], [value("w", shape)]),
+    )
+    proto = model(
+        [choice],
+        [value("c", [], TensorProto.BOOL), value("x", shape)],
+        [value("y", shape)],
+        weights={"s": scale, "b": shift},
+    )
+    opened = open_model(proto)
+    assert opened.lowered == ("z",)
+    x = np.random.default_rng(1).normal(size=(2, 4, 6)).astype(np.float32)
+    result = opened.run({"c": np.array(True), "x": x})["y"]
+    np.testing.assert_allclose(result, definition(x, 2, scale, shift), atol=1e-5)
+
+
+def test_the_lowered_file_is_valid_and_the_given_model_is_unchanged():
+    scale, shift = parameters(8)
+    proto = group_norm(8, 2, {"s": scale, "b": shift})
+    before = proto.SerializeToString()
+    open_model(proto)
+    assert proto.SerializeToString() == before
+    lower_group_normalization(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    assert "GroupNormalization" not in {node.op_type for node in proto.graph.node}

@@ -1,0 +1,80 @@
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from normserve.cli import main
+
+WITHOUT_TORCH = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(f"No module named {name!r}", name="torch")
+
+sys.meta_path.insert(0, Absent())
+from normserve.cli import main
+main()
+"""
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, list(arguments))
+
+
+def without_torch(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *arguments], capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("command", ["demo", "export", "serve", "train"])
+def test_every_command_is_listed_and_helps(command):
+    assert command in call("--help").output
+    helped = call(command, "--help")
+    assert helped.exit_code == 0
+    assert "Usage:" in helped.output
+
+
+def test_an_unknown_command_is_refused():
+    result = call("explode")
+    assert result.exit_code == 2
+    assert "No such command 'explode'" in result.output
+
+
+def test_the_list_of_commands_and_serve_need_no_torch():
+    assert without_torch("--help").returncode == 0
+    assert without_torch("serve", "--help").returncode == 0
+
+
+def test_a_command_whose_extra_is_missing_says_which():
+    result = without_torch("export", "resnet")
+    assert result.returncode == 1
+    assert "install normserve[export]" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_repository_that_is_not_there_stops_the_service_with_status_2(tmp_path):
+    result = call("serve", "--repository", str(tmp_path / "none"))
+    assert result.exit_code == 2
+    assert "none" in result.output
+
+
+def test_a_setting_that_cannot_be_stops_the_service_with_status_2():
+    result = call("serve", "--http-port", "70000")
+    assert result.exit_code == 2
+    assert "http_port" in result.output
+
+
+def test_a_name_that_is_no_network_is_refused_with_those_that_are(tmp_path):
+    result = call("export", "resnot", "--repository", str(tmp_path))
+    assert result.exit_code == 2
+    assert "resnet" in result.output
+    assert "resnot" in call("train", "resnot").output
+
+
+def test_nothing_named_is_refused_with_what_can_be_named():
+    assert "resnet" in call("export").output
+    assert "resnet" in call("train").output

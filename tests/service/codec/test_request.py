@@ -1,0 +1,329 @@
+import numpy as np
+import orjson
+import pytest
+
+from bundle import Datatype, DimensionRange
+from bundle.tensors import TensorSpec
+from service.codec import decode_raw_request, decode_request
+from service.errors import (
+    BodyCorrupt,
+    InputMismatch,
+    JsonInvalid,
+    NotJsonRepresentable,
+    OutputUnknown,
+    ParameterInvalid,
+    TensorInvalid,
+)
+from service.signature import Signature
+
+
+def spec(name, datatype="INT32", shape=("rows", 2)):
+    return TensorSpec(name=name, datatype=datatype, shape=shape)
+
+
+TWO = Signature(inputs=(spec("a"), spec("b")), outputs=(spec("z"), spec("m"), spec("h", "FP16")))
+
+
+def tensor(name, *, data=(1, 2), **more):
+    fields = {"name": name, "shape": [1, 2], "datatype": "INT32", "data": data}
+    return {k: v for k, v in (fields | more).items() if v is not None}
+
+
+def blob(name, size=8):
+    return tensor(name, data=None, parameters={"binary_data_size": size})
+
+
+def decode(inputs=None, tail=b"", **fields):
+    fields["inputs"] = [tensor("a"), tensor("b")] if inputs is None else inputs
+    fields.setdefault("outputs", [{"name": "z"}])
+    text = orjson.dumps(fields)
+    return decode_request(text + tail, TWO, header_length=len(text) if tail else None)
+
+
+def test_inputs_are_matched_by_name_in_any_order():
+    inputs = decode([tensor("b", data=[3, 4]), tensor("a", data=[1, 2])]).request.inputs
+    assert {name: array.tolist() for name, array in inputs.items()} == {
+        "a": [[1, 2]],
+        "b": [[3, 4]],
+    }
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ([], "wants 'a', 'b'.*has none"),
+        ([tensor("a")], "also wants 'b'.*has 'a'"),
+        ([tensor("a"), tensor("b"), tensor("c")], "'c' is not one of the model's"),
+        ([tensor("a"), tensor("a")], "'a' is given twice"),
+        ([tensor("a"), tensor("b", datatype="INT64")], "INT64; the model wants INT32"),
+        ([tensor("a"), tensor("b", shape=[2])], r"\(2\); the model wants \(rows, 2\)"),
+        ([tensor("a"), tensor("b", shape=[1, 3])], r"\(1, 3\); the model wants \(rows, 2\)"),
+        ([tensor("a"), tensor("b", shape=[1] * 10_000)], "the model wants"),
+    ],
+)
+def test_inputs_that_are_not_the_models_are_refused(inputs, says):
+    with pytest.raises(InputMismatch, match=says):
+        decode(inputs)
+
+
+def test_binary_inputs_are_cut_from_the_tail_in_the_order_of_the_inputs():
+    tail = np.array([5, 6, 7, 8], "<i4").tobytes()
+    inputs = decode([blob("b"), blob("a")], tail=tail).request.inputs
+    assert inputs["b"].tolist() == [[5, 6]]
+    assert inputs["a"].tolist() == [[7, 8]]
+
+
+def test_only_binary_inputs_take_bytes_of_the_tail():
+    tail = np.array([5, 6], "<i4").tobytes()
+    inputs = decode([tensor("a"), blob("b")], tail=tail).request.inputs
+    assert inputs["a"].tolist() == [[1, 2]]
+    assert inputs["b"].tolist() == [[5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "tail", "error"),
+    [
+        ([tensor("a"), blob("b")], b"1234567", BodyCorrupt),
+        ([tensor("a"), blob("b")], b"123456789", BodyCorrupt),
+        ([tensor("a"), tensor("b")], b"1", BodyCorrupt),
+        ([tensor("a"), blob("b", 4)], b"1234", TensorInvalid),
+        ([tensor("a"), blob("b", 1e30)], b"1", ParameterInvalid),
+        ([tensor("a"), blob("b", 2**62)], b"1", BodyCorrupt),
+        ([tensor("a"), blob("b", -1)], b"1", ParameterInvalid),
+        ([tensor("a"), blob("b", "8")], b"12345678", ParameterInvalid),
+        ([tensor("a"), blob("b", True)], b"12345678", ParameterInvalid),
+        (
+            [tensor("a"), tensor("b", parameters={"binary_data_size": 8})],
+            bytes(8),
+            ParameterInvalid,
+        ),
+        ([tensor("a"), tensor("b", data=None)], b"", ParameterInvalid),
+    ],
+)
+def test_binary_sizes_that_do_not_add_up_are_refused(inputs, tail, error):
+    with pytest.raises(error):
+        decode(inputs, tail=tail)
+
+
+def test_a_header_length_beyond_the_body_is_refused():
+    with pytest.raises(BodyCorrupt, match="is 11; the body has 2"):
+        decode_request(b"{}", TWO, header_length=11)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("inputs", {"a": 1}),
+        ("inputs", "a"),
+        ("inputs", ["a"]),
+        ("inputs", [None]),
+        ("outputs", "z"),
+        ("outputs", {"name": "z"}),
+        ("outputs", [{}]),
+        ("outputs", ["z"]),
+        ("outputs", [{"name": 1}]),
+        ("id", 7),
+        ("id", ["a"]),
+        ("parameters", []),
+        ("parameters", "a"),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_refused(field, value):
+    with pytest.raises(JsonInvalid):
+        decode(**{field: value})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": None},
+        {"name": 1},
+        {"shape": None},
+        {"shape": "1,2"},
+        {"shape": {"0": 1}},
+        {"datatype": None},
+        {"datatype": 3},
+        {"parameters": [1]},
+    ],
+)
+def test_an_input_without_its_fields_is_refused(change):
+    with pytest.raises(JsonInvalid):
+        decode([tensor("a"), tensor("b") | change])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": [-1, 2]},
+        {"shape": [1.0, 2]},
+        {"shape": ["1", 2]},
+        {"shape": [True, 2]},
+        {"shape": [None, 2]},
+        {"shape": [[1], 2]},
+        {"datatype": "int32"},
+        {"datatype": "INT31"},
+        {"data": {"0": 1}},
+        {"data": 7},
+        {"shape": [2**63, 2]},
+        {"shape": [1e30, 2]},
+        {"shape": [10**12, 2]},
+    ],
+)
+def test_a_tensor_that_cannot_be_is_refused(change):
+    with pytest.raises(TensorInvalid):
+        decode([tensor("a"), tensor("b") | change])
+
+
+def test_an_empty_tensor_with_an_absurd_shape_is_refused():
+    signature = Signature(inputs=(spec("a", shape=("n", "m")),), outputs=(spec("z"),))
+    text = orjson.dumps({"inputs": [tensor("a", shape=[0, 2**40], data=[])]})
+    with pytest.raises(TensorInvalid, match="is empty"):
+        decode_request(text, signature)
+
+
+@pytest.mark.parametrize("client_id", ["a", "é\n\"'\\ 漢字 😀", "x" * 500])
+def test_an_id_is_kept_exactly(client_id):
+    assert decode(id=client_id).request.id == client_id
+
+
+@pytest.mark.parametrize("client_id", ["", None])
+def test_an_empty_id_is_none(client_id):
+    assert decode(id=client_id).request.id is None
+
+
+def test_what_nobody_knows_is_ignored():
+    decoded = decode(
+        [tensor("a", parameters={"content_type": "np"}, extra=1), tensor("b")],
+        model_name="m",
+        parameters={"mine": 1.5, "also": "x", "flag": True, "nothing": None},
+    )
+    assert decoded.request.parameters == {"mine": 1.5, "also": "x", "flag": True}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"a": [1]},
+        {"a": {"b": 1}},
+        {"triton_enable": True},
+        {"priority": -1},
+        {"priority": "high"},
+        {"timeout": 1.5},
+        {"sequence_id": 1.5},
+        {"sequence_start": 1},
+        {"binary_data_output": "true"},
+    ],
+)
+def test_a_request_parameter_that_cannot_be_is_refused(parameters):
+    with pytest.raises(ParameterInvalid):
+        decode(parameters=parameters)
+
+
+def test_parameters_of_scheduling_and_sequences_are_accepted():
+    parameters = {"priority": 1, "timeout": 0, "sequence_id": "s", "sequence_start": True}
+    assert decode(parameters=parameters).request.parameters == parameters
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"shared_memory_region": "r"}, {"classification": 3}, {"binary_data": "yes"}]
+)
+def test_an_output_parameter_that_is_not_offered_is_refused(parameters):
+    with pytest.raises(ParameterInvalid):
+        decode(outputs=[{"name": "z", "parameters": parameters}])
+
+
+def test_an_input_in_shared_memory_is_refused():
+    with pytest.raises(ParameterInvalid, match="shared memory"):
+        decode([tensor("a"), tensor("b", data=None, parameters={"shared_memory_region": "r"})])
+
+
+def test_outputs_are_given_in_the_models_order_and_once():
+    decoded = decode(outputs=[{"name": "m"}, {"name": "z"}, {"name": "m"}])
+    assert decoded.request.outputs == ("z", "m")
+
+
+def test_an_unknown_output_is_refused():
+    with pytest.raises(OutputUnknown, match=r"'q'.*has 'z', 'm', 'h'"):
+        decode(outputs=[{"name": "q"}])
+
+
+@pytest.mark.parametrize("outputs", [[], None])
+def test_no_outputs_named_are_all_outputs(outputs):
+    decoded = decode(outputs=outputs, parameters={"binary_data_output": True})
+    assert decoded.request.outputs == ("z", "m", "h")
+    assert decoded.binary_outputs == {"z", "m", "h"}
+
+
+def test_an_outputs_own_choice_wins_over_the_requests():
+    decoded = decode(
+        outputs=[{"name": "z", "parameters": {"binary_data": False}}, {"name": "m"}],
+        parameters={"binary_data_output": True},
+    )
+    assert decoded.binary_outputs == {"m"}
+
+
+def test_half_precision_as_json_is_refused_before_anything_is_computed():
+    with pytest.raises(NotJsonRepresentable, match="'h' is FP16"):
+        decode(outputs=[])
+
+
+class TestRawRequest:
+    def only(self, datatype="FP32", shape=("rows", 2)):
+        return Signature(inputs=(spec("x", datatype, shape),), outputs=(spec("y"), spec("z")))
+
+    def test_its_one_dynamic_dimension_follows_from_the_number_of_bytes(self):
+        body = np.arange(6, dtype="<f4").tobytes()
+        decoded = decode_raw_request(body, self.only())
+        assert decoded.request.inputs["x"].tolist() == [[0, 1], [2, 3], [4, 5]]
+        assert decoded.request.outputs == ("y", "z")
+        assert decoded.binary_outputs == {"y", "z"}
+
+    def test_a_fixed_shape_is_taken_as_it_is(self):
+        decoded = decode_raw_request(bytes(16), self.only(shape=(2, 2)))
+        assert decoded.request.inputs["x"].shape == (2, 2)
+
+    def test_bytes_are_one_element_without_a_length(self):
+        decoded = decode_raw_request(b"\xffabc", self.only("BYTES", ("n",)))
+        assert decoded.request.inputs["x"].tolist() == [b"\xffabc"]
+
+    @pytest.mark.parametrize("body", [b"", b"1234567"])
+    def test_a_number_of_bytes_that_fits_no_shape_is_refused(self, body):
+        with pytest.raises(TensorInvalid, match="multiple of 8"):
+            decode_raw_request(body, self.only())
+
+    def test_a_fixed_shape_with_other_bytes_is_refused(self):
+        with pytest.raises(TensorInvalid, match="wants 16"):
+            decode_raw_request(bytes(15), self.only(shape=(2, 2)))
+
+    @pytest.mark.parametrize("shape", [("a", "b"), ("a", 2, "b")])
+    def test_two_dynamic_dimensions_cannot_be_told(self, shape):
+        with pytest.raises(InputMismatch, match="only one dynamic dimension"):
+            decode_raw_request(bytes(8), self.only(shape=shape))
+
+    def test_several_inputs_cannot_be_told(self):
+        with pytest.raises(InputMismatch, match="has 2"):
+            decode_raw_request(bytes(8), TWO)
+
+    def test_several_bytes_elements_cannot_be_told(self):
+        with pytest.raises(InputMismatch, match="one BYTES element"):
+            decode_raw_request(b"abc", self.only("BYTES", ("n", 2)))
+
+
+def test_a_dynamic_dimension_is_held_to_what_the_model_was_exported_for():
+    signature = Signature(
+        inputs=(spec("a", shape=("rows", "length")),),
+        outputs=(spec("z"),),
+        dimensions={"length": DimensionRange(minimum=2, maximum=3)},
+    )
+
+    def decode_length(length):
+        data = list(range(length))
+        text = orjson.dumps({"inputs": [tensor("a", shape=[1, length], data=data)]})
+        return decode_request(text, signature)
+
+    decode_length(2)
+    decode_length(3)
+    for length in (1, 4):
+        with pytest.raises(InputMismatch, match=f"'length'.* is {length};.*2 to 3"):
+            decode_length(length)
+    assert signature.inputs[0].datatype is Datatype.INT32

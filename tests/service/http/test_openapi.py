@@ -1,0 +1,79 @@
+import re
+
+import pytest
+
+from service.errors import RepositoryMissing
+from service.http import create_app
+from service.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def document(http):
+    return http.get("/openapi.json").json()
+
+
+def test_every_route_is_documented_with_its_errors(document):
+    assert set(document["paths"]) == {
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/{model}",
+        "/v2/models/{model}/ready",
+        "/v2/models/{model}/infer",
+        "/v2/models/{model}/versions/{version}",
+        "/v2/models/{model}/versions/{version}/ready",
+        "/v2/models/{model}/versions/{version}/infer",
+        "/v2/repository/index",
+    }
+    for path, methods in document["paths"].items():
+        (operation,) = methods.values()
+        assert operation["summary"]
+        assert "422" not in operation["responses"], path
+        for status, response in operation["responses"].items():
+            if status.startswith(("4", "5")):
+                schema = response["content"]["application/json"]["schema"]
+                assert schema["$ref"].endswith("/ErrorBody")
+                assert response["content"]["application/json"]["example"]["error"]
+
+
+def test_infer_is_documented_with_both_its_forms(document):
+    operation = document["paths"]["/v2/models/{model}/infer"]["post"]
+    assert set(operation["requestBody"]["content"]) == {
+        "application/json",
+        "application/octet-stream",
+    }
+    assert {p["name"] for p in operation["parameters"]} == {
+        "model",
+        "Inference-Header-Content-Length",
+    }
+    assert operation["requestBody"]["content"]["application/json"]["example"]["inputs"]
+
+
+def test_every_reference_leads_somewhere(document, http):
+    text = http.get("/openapi.json").text
+    names = set(re.findall(r'"#/components/schemas/(\w+)"', text))
+    assert names
+    assert names <= set(document["components"]["schemas"])
+
+
+def test_the_documentation_needs_no_other_host(http):
+    page = http.get("/docs")
+    assert page.status_code == 200
+    links = re.findall(r'(?:href|src)="([^"]+)"', page.text)
+    assert links
+    for link in links:
+        assert link.startswith("/")
+        assert http.get(link).status_code == 200
+
+
+def test_an_app_is_made_without_a_look_at_the_disk_or_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("NORMSERVE_HTTP_PORT", "1234")
+    settings = Settings(repository=tmp_path / "not there")
+    monkeypatch.setenv("NORMSERVE_HTTP_PORT", "no number")
+    assert create_app(settings).title == "NormServe"
+
+
+async def test_an_app_of_no_repository_does_not_start(tmp_path):
+    app = create_app(Settings(repository=tmp_path / "not there"))
+    with pytest.raises(RepositoryMissing, match="cannot be read"):
+        await app.router.lifespan_context(app).__aenter__()

@@ -1,0 +1,151 @@
+import json
+
+import numpy as np
+import pytest
+
+from bundle import MANIFEST, ProviderPolicy, find_versions
+from service.errors import LoadFailed, RepositoryMissing
+from service.loading import Loader, check_repository
+from service.registry import Registry, State
+from service.runner import RunPool
+from tests.service import tiny
+
+
+@pytest.fixture
+def loader():
+    pool = RunPool(threads=1, max_waiting=8)
+    loader = Loader(policy=ProviderPolicy.CPU, threads=1, pool=pool, at_once=2)
+    yield loader
+    loader.close()
+    pool.close()
+
+
+def only_version(repository):
+    (folder,) = find_versions(repository)
+    return folder
+
+
+def rewrite_manifest(bundle, **change):
+    path = bundle.path / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
+async def test_a_bundle_is_served_after_its_golden_samples_agreed(tmp_path, loader):
+    tiny.write_verified(tmp_path, "m", factor=3.0)
+    model = loader.load(only_version(tmp_path))
+    assert model.properties["verified"] == "true"
+    result = await model.runner.run({"x": np.ones((1, 2), np.float32)}, ["y"])
+    assert result["y"].tolist() == [[3.0, 3.0]]
+
+
+def test_a_golden_sample_that_disagrees_is_told_with_both_numbers(tmp_path, loader):
+    tiny.write_verified(tmp_path, "m", factor=2.0, says=2.5)
+    with pytest.raises(LoadFailed, match=r"output 'y'.*got 4, expected 5"):
+        loader.load(only_version(tmp_path))
+
+
+def test_a_bundle_without_a_golden_sample_is_not_served(tmp_path, loader):
+    tiny.write_verified(tmp_path, "m", samples=False)
+    with pytest.raises(LoadFailed, match="no golden sample"):
+        loader.load(only_version(tmp_path))
+
+
+def test_a_changed_file_is_not_served(tmp_path, loader):
+    bundle = tiny.write_verified(tmp_path, "m")
+    bundle.model_path.write_bytes(tiny.scale(2.0001).SerializeToString())
+    with pytest.raises(LoadFailed, match="was changed"):
+        loader.load(only_version(tmp_path))
+
+
+def test_a_missing_file_is_not_served(tmp_path, loader):
+    bundle = tiny.write_verified(tmp_path, "m")
+    bundle.model_path.unlink()
+    with pytest.raises(LoadFailed, match="is missing"):
+        loader.load(only_version(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 99}'])
+def test_a_manifest_that_cannot_be_read_is_not_served(tmp_path, loader, text):
+    bundle = tiny.write_verified(tmp_path, "m")
+    (bundle.path / MANIFEST).write_text(text)
+    with pytest.raises(LoadFailed, match=r"manifest\.json"):
+        loader.load(only_version(tmp_path))
+
+
+def test_a_bundle_in_the_place_of_another_is_not_served(tmp_path, loader):
+    bundle = tiny.write_verified(tmp_path, "m")
+    bundle.path.rename(bundle.path.parent / "7")
+    with pytest.raises(LoadFailed, match="version 7"):
+        loader.load(only_version(tmp_path))
+
+
+def test_a_manifest_that_declares_other_tensors_than_the_file_is_not_served(tmp_path, loader):
+    bundle = tiny.write_verified(tmp_path, "m")
+    inputs = [{"name": "x", "datatype": "FP64", "shape": ["rows", 2]}]
+    rewrite_manifest(bundle, inputs=inputs)
+    with pytest.raises(LoadFailed, match=r"declares.*FP64.*the model file has.*FP32"):
+        loader.load(only_version(tmp_path))
+
+
+def test_a_manifest_without_a_tolerance_is_not_served(tmp_path, loader):
+    bundle = tiny.write_verified(tmp_path, "m")
+    rewrite_manifest(bundle, tolerances={})
+    with pytest.raises(LoadFailed, match="no tolerance for output 'y'"):
+        loader.load(only_version(tmp_path))
+
+
+def test_a_plain_folder_is_served_as_unverified(tmp_path, loader):
+    tiny.write_plain(tmp_path, "m", tiny.scale(2.0))
+    assert loader.load(only_version(tmp_path)).properties["verified"] == "false"
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", bytes(1000)])
+def test_a_plain_folder_with_a_broken_file_is_not_served(tmp_path, loader, content):
+    tiny.write_plain(tmp_path, "m", content)
+    with pytest.raises(LoadFailed):
+        loader.load(only_version(tmp_path))
+
+
+async def test_one_broken_model_leaves_the_others_served(tmp_path, loader):
+    tiny.write_plain(tmp_path, "a", b"no model")
+    tiny.write_plain(tmp_path, "b", tiny.scale(2.0))
+    tiny.write_verified(tmp_path, "c", says=7.0)
+    tiny.write_verified(tmp_path, "d")
+    registry = Registry()
+    await loader.load_repository(tmp_path, registry)
+    states = {entry.name: entry.state for entry in registry.entries()}
+    assert states == {
+        "a": State.UNAVAILABLE,
+        "b": State.READY,
+        "c": State.UNAVAILABLE,
+        "d": State.READY,
+    }
+    assert all(entry.reason for entry in registry.entries() if entry.state is State.UNAVAILABLE)
+
+
+async def test_a_library_that_fails_in_an_unforeseen_way_costs_one_model(tmp_path, monkeypatch):
+    tiny.write_plain(tmp_path, "a", tiny.scale(2.0))
+    tiny.write_plain(tmp_path, "b", tiny.scale(2.0))
+
+    class Surprised(Loader):
+        def load(self, folder):
+            if folder.name == "a":
+                raise RuntimeError("nobody knew")
+            return super().load(folder)
+
+    pool = RunPool(threads=1, max_waiting=0)
+    registry = Registry()
+    loader = Surprised(policy=ProviderPolicy.CPU, threads=1, pool=pool, at_once=1)
+    await loader.load_repository(tmp_path, registry)
+    first, second = registry.entries()
+    assert (first.state, second.state) == (State.UNAVAILABLE, State.READY)
+    assert "nobody knew" not in first.reason
+    loader.close()
+    pool.close()
+
+
+def test_a_repository_that_is_no_folder_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "none", tmp_path / "file"):
+        with pytest.raises(RepositoryMissing, match="cannot be read"):
+            check_repository(path)
