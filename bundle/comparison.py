@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import ml_dtypes
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from bundle.tensors import Datatype
 
@@ -30,15 +30,15 @@ class Tolerance(BaseModel):
     """How far a float result may be from the expected one: ``|a - e| <= atol + rtol * |e|``.
 
     Attributes:
-        atol: absolute, in the output's own unit.
-        rtol: relative to the expected value.
+        atol: absolute, in the output's own unit; finite, so that nothing passes unseen.
+        rtol: relative to the expected value; finite.
         source: where the numbers come from, for a reader.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
-    atol: float
-    rtol: float
+    atol: float = Field(ge=0, allow_inf_nan=False)
+    rtol: float = Field(ge=0, allow_inf_nan=False)
     source: str
 
     def widened(self, by: float, why: str) -> "Tolerance":

@@ -262,7 +262,8 @@ def _session_options(*, threads: int, optimize: bool) -> onnxruntime.SessionOpti
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors: warnings of optimizer passes mean nothing to a user
+    # fatal only: errors come as exceptions too, and a client could flood the log with refused runs
+    options.log_severity_level = 4
     options.add_session_config_entry(_RECORD_PLACEMENT, "1")
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

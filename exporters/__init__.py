@@ -4,7 +4,7 @@
 """
 
 from exporters.checkpoint import load_checkpoint
-from exporters.convert import DEFAULT_OPSET, OPSETS, Converted, convert
+from exporters.convert import DEFAULT_OPSET, OPSETS
 from exporters.errors import (
     BatchStatistics,
     CheckpointInvalid,
@@ -33,7 +33,6 @@ __all__ = [
     "BatchStatistics",
     "CheckpointInvalid",
     "ConversionFailed",
-    "Converted",
     "DimensionInvalid",
     "ExportError",
     "FactoryInvalid",
@@ -49,7 +48,6 @@ __all__ = [
     "StatisticsInvalid",
     "StuckInTraining",
     "VerificationFailed",
-    "convert",
     "export",
     "load_checkpoint",
     "resolve_factory",

@@ -11,10 +11,11 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
-from exporters.dimensions import Dimensions, resize
+from exporters.dimensions import Dimensions
 from exporters.eager import Eager
 from exporters.probes import random_like
 from exporters.program import argument, data_nodes, has_argument, module_of, operator_name
+from exporters.sizes import resize
 
 __all__ = ["NOISE", "layers_over_batch", "movement_by_neighbours"]
 
@@ -30,22 +31,21 @@ _REDUCTIONS = frozenset({
 
 
 def movement_by_neighbours(
-    eager: Eager, example: Sequence[torch.Tensor], dimensions: Dimensions
+    wide: Eager, example: Sequence[torch.Tensor], dimensions: Dimensions
 ) -> float | None:
     """How far the first row of an answer moves when the other rows are exchanged.
 
     Args:
-        eager: the model.
+        wide: the model in float64.
         example: inputs.
         dimensions: of which the batch is the first that is axis 0 of an input.
 
     Returns:
         The largest movement, relative to the output's largest value, over the outputs that have as
-        many rows as the batch; or None where it cannot be tried: no batch, or no float64.
+        many rows as the batch; or None where there is no batch to try it with.
     """
     batch = _batch_of(dimensions)
-    wide = eager.in_float64(example)
-    if batch is None or wide is None:
+    if batch is None:
         return None
     generator = torch.Generator().manual_seed(_SEED)
     for rows in _ROWS:
@@ -62,7 +62,7 @@ def movement_by_neighbours(
         before, after = wide.run(first), wide.run(second)
         moved = [
             _movement(before[name], after[name])
-            for name in eager.names
+            for name in wide.names
             if before[name].shape[:1] == (rows,)
         ]
         return max(moved, default=None)

@@ -9,8 +9,7 @@ module with that mapping around it.
 import dataclasses
 import enum
 import inspect
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,9 +18,10 @@ from torch import nn
 # The one pytree that torch.export itself flattens with; libraries register their containers there.
 from torch.utils import _pytree as pytree
 
-from exporters.errors import InputsInvalid, OutputsInvalid
+from exporters.errors import InputsInvalid
+from exporters.outputs import flatten_output, name_of, what_is_left_out
 
-__all__ = ["Call", "Example", "Flat", "flatten_output"]
+__all__ = ["Call", "Example", "Flat"]
 
 Example = torch.Tensor | Sequence[Any] | Mapping[str, Any]
 """One call: a tensor, a tuple of positional arguments, or a dict of arguments by name."""
@@ -74,7 +74,7 @@ class Call:
                 constants[position] = _require_constant(leaf, path)
         if not paths:
             raise InputsInvalid("the example inputs hold no tensor; a served model needs one.")
-        derived = [_name(path) for path in paths]
+        derived = [name_of(path) for path in paths]
         chosen = tuple(derived) if names is None else tuple(names)
         _require_names(chosen, derived)
         return cls(
@@ -128,7 +128,7 @@ class Flat(nn.Module):
     def __init__(self, model: nn.Module, call: Call) -> None:
         super().__init__()
         self.model = model
-        self._call = call
+        self.call = call
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Call the module inside and keep the tensors of what it returns."""
@@ -136,72 +136,13 @@ class Flat(nn.Module):
 
     def left_out(self, tensors: Sequence[torch.Tensor]) -> tuple[str, ...]:
         """What the module returns beside tensors, None and plain constants: ``name (class)``."""
-        args, kwargs = self._call.bind(tensors)
-        return tuple(
-            f"{_name(path or ('output',))} ({type(value).__name__})"
-            for path, value in _leaves(self.model(*args, **kwargs), ())
-            if not isinstance(value, torch.Tensor)
-            and not (value is None or isinstance(value, bool | int | float | str))
-        )
+        args, kwargs = self.call.bind(tensors)
+        return what_is_left_out(self.model(*args, **kwargs))
 
     def named(self, tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         """The same with the outputs' derived names."""
-        args, kwargs = self._call.bind(tensors)
+        args, kwargs = self.call.bind(tensors)
         return flatten_output(self.model(*args, **kwargs))
-
-
-def flatten_output(returned: object) -> dict[str, torch.Tensor]:
-    """The tensors of what a module returned, by derived names.
-
-    A single tensor is ``output``; members of a sequence are numbered (``output_0``); fields of
-    dicts, dataclasses and named tuples keep their names; nesting joins names with ``_``. None and
-    constants are left out, as are objects that torch cannot look into.
-
-    Raises:
-        OutputsInvalid: there is no tensor in it, or two would have the same name.
-    """
-    found: dict[str, torch.Tensor] = {}
-    for path, tensor in _leaves(returned, ()):
-        if not isinstance(tensor, torch.Tensor):
-            continue
-        keyed = path and isinstance(path[0], str)
-        name = _name(path if keyed else ("output", *path))
-        if name in found:
-            raise OutputsInvalid(
-                f"two outputs would be named '{name}'; return a dict with distinct keys."
-            )
-        found[name] = tensor
-    if not found:
-        raise OutputsInvalid(
-            f"the model returns no tensor but {type(returned).__name__}; return a tensor, or a"
-            " tuple, dict or dataclass of tensors."
-        )
-    return found
-
-
-def _leaves(
-    value: object, path: tuple[int | str, ...]
-) -> Iterator[tuple[tuple[int | str, ...], object]]:
-    members = None if isinstance(value, torch.Tensor) else _members(value)
-    if members is None:
-        yield path, value
-        return
-    for key, member in members:
-        yield from _leaves(member, (*path, key))
-
-
-def _members(value: object) -> Iterable[tuple[int | str, object]] | None:
-    """What is inside a container, or None where it is none."""
-    if isinstance(value, Mapping):
-        return [(str(key), member) for key, member in value.items()]
-    if dataclasses.is_dataclass(value):
-        return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return zip(value._fields, value, strict=True)
-    if isinstance(value, list | tuple):
-        return enumerate(value)
-    leaves, structure = pytree.tree_flatten(value)
-    return None if structure.is_leaf() else enumerate(leaves)
 
 
 def _arguments(example: Example) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -248,17 +189,13 @@ def _path(keys: Sequence[Any], positional: Sequence[str]) -> tuple[int | str, ..
     return tuple(steps)
 
 
-def _name(path: Sequence[int | str]) -> str:
-    return re.sub(r"\W", "_", "_".join(map(str, path)))
-
-
 def _require_constant(leaf: object, path: Sequence[int | str]) -> object:
     if leaf is None or isinstance(
         leaf, bool | int | float | str | torch.dtype | torch.device | enum.Enum
     ):
         return leaf
     raise InputsInvalid(
-        f"input '{_name(path)}' is a {type(leaf).__name__}; inputs are tensors (use"
+        f"input '{name_of(path)}' is a {type(leaf).__name__}; inputs are tensors (use"
         " torch.from_numpy for arrays) or constants (None, bool, int, float, str)."
     )
 

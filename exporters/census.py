@@ -4,15 +4,14 @@ Not for: changing anything. A layer is followed by its name: the converter write
 which modules it is of, and the optimization records which node became part of which other.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import nn
 
 from bundle import Fate, InputStatistics, NormLayer
 from exporters.convert import Converted
-from exporters.layers import Layer, norm_layers
+from exporters.layers import FunctionalNorm, Layer, norm_layers
 from exporters.prepare import MergedWeight
-from exporters.program import argument, data_nodes, module_of, operator_name
 from exporters.trail import Trail
 
 __all__ = ["take_census"]
@@ -26,7 +25,6 @@ _PLUMBING = frozenset({
     "Cast", "Concat", "Constant", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice",
     "Squeeze", "Transpose", "Unsqueeze",
 })  # fmt: skip
-_FUNCTIONS = frozenset({"batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"})
 _SINCE_OPSET = {"RMS": ("RMSNormalization", 23), "GroupNorm": ("GroupNormalization", 21)}
 
 
@@ -48,7 +46,7 @@ def take_census(
     opset = converted.model.opset_imports.get("", 0)
     layers = tuple(norm_layers(model))
     accounts = [
-        _account(layer, trail, opset=opset).model_copy(
+        _account(layer, trail, opset=opset, was_called=layer.name in observed).model_copy(
             update={
                 "statistics": layer.statistics,
                 "input_statistics": observed.get(layer.name),
@@ -57,16 +55,20 @@ def take_census(
         for layer in layers
     ]
     accounts += [_of_weight(weight, trail) for weight in converted.merged]
-    accounts += _functional(
-        converted, trail, {name for layer in layers for name in layer.names}, opset=opset
-    )
+    modules = {name for layer in layers for name in layer.names}
+    accounts += [
+        _functional(norm, trail, opset=opset)
+        for norm in converted.functional
+        if not any(norm.module == name or norm.module.startswith(f"{name}.") for name in modules)
+    ]
     return tuple(accounts)
 
 
-def _account(layer: Layer, trail: Trail, *, opset: int) -> NormLayer:
+def _account(layer: Layer, trail: Trail, *, opset: int, was_called: bool) -> NormLayer:
     emitted = trail.emitted(layer.names)
     if not emitted:
-        return _entry(layer, "removed", "never called with these inputs")
+        why = "no output depends on it" if was_called else "never called with these inputs"
+        return _entry(layer, "removed", why)
     if layer.on_weights:
         return _merged(layer.name, layer.kind, module=layer.name, trail=trail)
     working = trail.working(emitted)
@@ -121,31 +123,15 @@ def _merged(name: str, kind: str, *, module: str, trail: Trail) -> NormLayer:
     return _entry(layer, "merged", "into a weight that is part of others, or of no output")
 
 
-def _functional(
-    converted: Converted, trail: Trail, layers: Collection[str], *, opset: int
-) -> list[NormLayer]:
-    """The norms that modules call as functions, one entry for each module and function."""
-    data = data_nodes(converted.program)
-    calls: dict[tuple[str, str], bool] = {}
-    for node in converted.program.graph.nodes:
-        function = operator_name(node)
-        if function not in _FUNCTIONS:
-            continue
-        module = module_of(node)
-        if not any(module == name or module.startswith(f"{name}.") for name in layers):
-            on_data = argument(node, "input") in data
-            calls[module, function] = calls.get((module, function), False) or on_data
-    entries = []
-    for (module, function), on_data in calls.items():
-        name, kind = f"{module}.{function}".lstrip("."), f"functional {function}"
-        if not on_data:
-            entries.append(_merged(name, kind, module=module, trail=trail))
-            continue
-        emitted = trail.emitted_directly(module)
-        own = [n for n in emitted if trail.origins[n].op in _NORMS] or emitted
-        layer = Layer(name, frozenset(), kind, on_weights=False, statistics=None)
-        entries.append(_outcome(layer, trail.working(own), trail, opset=opset))
-    return entries
+def _functional(norm: FunctionalNorm, trail: Trail, *, opset: int) -> NormLayer:
+    """The calls that a module's own ``forward`` makes: told by the nodes that it emitted."""
+    name, kind = f"{norm.module}.{norm.function}".lstrip("."), f"functional {norm.function}"
+    if norm.on_weights:
+        return _merged(name, kind, module=norm.module, trail=trail)
+    emitted = trail.emitted_directly(norm.module)
+    own = [n for n in emitted if trail.origins[n].op in _NORMS] or emitted
+    layer = Layer(name, frozenset(), kind, on_weights=False, statistics=None)
+    return _outcome(layer, trail.working(own), trail, opset=opset)
 
 
 def _is_another_operator(kind: str, opset: int) -> bool:

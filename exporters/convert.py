@@ -11,16 +11,19 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from bundle import Datatype, UnsupportedDatatype
 from exporters.calls import Call, Example, Flat
-from exporters.dimensions import Dimensions, DynamicShapes, declare, resize, sizes_to_trace
-from exporters.eager import Eager
+from exporters.dimensions import Dimensions, DynamicShapes, declare
+from exporters.eager import Eager, to_numpy
 from exporters.emit import NodeOrigin, emit, restore_outputs
 from exporters.equivalents import put_equivalents
-from exporters.errors import OpsetUnsupported
+from exporters.errors import InputsInvalid, OpsetUnsupported, OutputsInvalid
 from exporters.graph import Rewrite, optimize
+from exporters.layers import FunctionalNorm, functional_norms
 from exporters.prepare import MergedWeight, copy_in_eval, merge_weights, quiet_state, unwrap
 from exporters.program import capture
 from exporters.scan import require_sound, require_stateless
+from exporters.sizes import resize, sizes_to_trace
 
 __all__ = [
     "DEFAULT_OPSET",
@@ -30,6 +33,7 @@ __all__ = [
     "convert",
     "convert_subject",
     "inspect",
+    "require_opset",
 ]
 
 DEFAULT_OPSET = 23
@@ -48,6 +52,7 @@ class Subject:
         example: one call's tensors.
         dimensions: which of their axes are dynamic.
         eager: a copy in eval mode, to compare with.
+        wide: the same in float64, or None where it does not run so.
         stuck: the modules that stay in training mode after ``model.eval()``.
         left_out: what the model returns that is no tensor.
     """
@@ -57,6 +62,7 @@ class Subject:
     example: tuple[torch.Tensor, ...]
     dimensions: Dimensions
     eager: Eager
+    wide: Eager | None
     stuck: tuple[str, ...]
     left_out: tuple[str, ...]
 
@@ -74,6 +80,7 @@ class Converted:
         origins: of each node before the optimization, by its name.
         rewrites: what the optimization did.
         merged: the weights that were computed once, before tracing.
+        functional: the norms that modules call as functions.
         program: what the graph was emitted from, undecomposed.
         traced: the sizes of the dimensions at which it was traced.
         batch_dependent: the layers that use statistics of the batch, which was allowed.
@@ -84,6 +91,7 @@ class Converted:
     origins: Mapping[str, NodeOrigin]
     rewrites: tuple[Rewrite, ...]
     merged: tuple[MergedWeight, ...]
+    functional: tuple[FunctionalNorm, ...]
     program: ExportedProgram
     traced: Mapping[str, int]
     batch_dependent: tuple[str, ...]
@@ -149,12 +157,14 @@ def inspect(
     dimensions = declare(call, example, dynamic_shapes)
     twin = copy_in_eval(model)
     eager = Eager.of(Flat(twin, call), call, example, output_names)
+    _require_served_types(call, example, eager)
     return Subject(
         model=model,
         call=call,
         example=example,
         dimensions=dimensions,
         eager=eager,
+        wide=eager.in_float64(example),
         stuck=tuple(name for name, module in twin.named_modules() if module.training),
         left_out=eager.left_out(example),
     )
@@ -185,6 +195,7 @@ def convert_subject(
         Flat(model, call), call, resize(subject.example, dimensions, traced), dimensions
     )
     batch_dependent = require_sound(program, model, batch_allowed=batch_allowed)
+    functional = functional_norms(program)
     put_equivalents(program)
     emitted = emit(
         program, call=call, outputs=subject.eager.names, dimensions=dimensions, opset=opset
@@ -198,6 +209,7 @@ def convert_subject(
         changing_buffers=changing_buffers,
         origins=emitted.origins,
         merged=merged,
+        functional=functional,
         program=program,
         traced=traced,
         batch_dependent=batch_dependent,
@@ -216,3 +228,16 @@ def require_opset(opset: int) -> None:
             f" (default {DEFAULT_OPSET}). Above 23 the converter's files are invalid or lose"
             " fusions of RMS norms, below 18 it is best effort."
         )
+
+
+def _require_served_types(call: Call, example: Sequence[torch.Tensor], eager: Eager) -> None:
+    for name, tensor in zip(call.names, example, strict=True):
+        try:
+            Datatype.from_numpy(to_numpy(tensor).dtype)
+        except UnsupportedDatatype as err:
+            raise InputsInvalid(f"input '{name}' is {tensor.dtype}: {err}") from err
+    for name, array in eager.run(example).items():
+        try:
+            Datatype.from_numpy(array.dtype)
+        except UnsupportedDatatype as err:
+            raise OutputsInvalid(f"output '{name}' is {array.dtype}: {err}") from err

@@ -84,7 +84,8 @@ class Eager:
 
     def in_float64(self, example: Sequence[torch.Tensor]) -> "Eager | None":
         """A copy that computes in float64 whatever its code says, or None where that fails."""
-        wide = Eager(copy.deepcopy(self._flat).double(), self.names, is_float64=True)
+        twin = copy.deepcopy(self._flat.model).double()
+        wide = Eager(Flat(twin, self._flat.call), self.names, is_float64=True)
         if not wide.accepts(example):
             return None
         are_wide = (

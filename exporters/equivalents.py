@@ -6,7 +6,10 @@ The converter takes every batch norm that has running statistics for one in eval
 instance norm in eval mode with its statistics repeated for each sample.
 """
 
+from typing import Any
+
 from torch import fx, ops
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
 from exporters.program import argument
@@ -39,7 +42,7 @@ def is_one_row(x: fx.Node) -> bool:
 
 def _mend_instance_norm(node: fx.Node) -> None:
     """With running statistics in eval mode it is BatchNorm, bit for bit; else it needs none."""
-    x, weight, bias, mean, variance, use_input_stats, momentum, epsilon, cudnn = node.args
+    x, weight, bias, mean, variance, use_input_stats, momentum, epsilon, cudnn = list(node.args)
     if use_input_stats:
         node.args = (x, weight, bias, None, None, True, momentum, epsilon, cudnn)
     else:
@@ -49,26 +52,25 @@ def _mend_instance_norm(node: fx.Node) -> None:
 
 def _batch_norm_over_batch(node: fx.Node) -> None:
     """A batch norm that uses its batch is an instance norm of (1, channels, everything else)."""
-    x, weight, bias, _, _, _, momentum, epsilon, cudnn = node.args
+    x = argument(node, "input")
+    weight, bias = argument(node, "weight"), argument(node, "bias")
+    use_input_stats, cudnn = True, False
+    momentum, epsilon = argument(node, "momentum"), argument(node, "eps")
+    rest = weight, bias, None, None, use_input_stats, momentum, epsilon, cudnn
     graph = node.graph
+
+    def call(target: OpOverload[..., Any], *args: Any) -> fx.Node:
+        made = graph.call_function(target, args)
+        made.meta = {key: value for key, value in node.meta.items() if key != "val"}
+        return made
+
     with graph.inserting_before(node):
-
-        def call(target: object, *args: object) -> fx.Node:
-            made = graph.call_function(target, args)  # type: ignore[arg-type]  # an OpOverload
-            made.meta = {k: v for k, v in node.meta.items() if k != "val"}
-            return made
-
-        if is_one_row(x) and x.meta["val"].ndim > 2:  # noqa: PLR2004 - rows, channels, and more
-            norm = call(
-                _ATEN.instance_norm.default, x, weight, bias, None, None, True, momentum, epsilon, cudnn
-            )
+        if is_one_row(x) and x.meta["val"].ndim > 2:
+            norm = call(_ATEN.instance_norm.default, x, *rest)
         else:
             by_channel = call(_ATEN.transpose.int, x, 0, 1)
             flat = call(_ATEN.unsqueeze.default, call(_ATEN.flatten.using_ints, by_channel, 1), 0)
-            normalized = call(
-                _ATEN.instance_norm.default,
-                flat, weight, bias, None, None, True, momentum, epsilon, cudnn,
-            )  # fmt: skip
+            normalized = call(_ATEN.instance_norm.default, flat, *rest)
             shaped = call(_ATEN.view_as.default, normalized, by_channel)
             norm = call(_ATEN.transpose.int, shaped, 0, 1)
     node.replace_all_uses_with(norm)

@@ -11,19 +11,29 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 from torch.nn.modules.batchnorm import _NormBase
 
 from bundle import NormStatistics
+from exporters.program import argument, data_nodes, module_of, operator_name
 
-__all__ = ["Layer", "is_norm", "norm_layers", "statistics_of"]
+__all__ = [
+    "FunctionalNorm",
+    "Layer",
+    "functional_norms",
+    "is_norm",
+    "norm_layers",
+    "statistics_of",
+]
 
 _CLASSES = (
     _NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.CrossMapLRN2d,
 )  # fmt: skip
 # "NoLayerNormConvLayer" is a layer without one
 _BLOCKS = re.compile(r"[Nn]orm\w*(Conv|Linear|Layer|Block|Attention|M[Ll][Pp]|Embed|Head)")
-_NAMES = re.compile(r"[Nn]orm(?!al$)|GRN|LRN|FRN|AdaIN|FilterResponse|SPADE")
+_NAMES = re.compile(r"[Nn]orm(?!al(?!i))|GRN|LRN|FRN|AdaIN|FilterResponse|SPADE")
 _STANDARDIZED = re.compile(r"StdConv|WSConv|WeightStandard|StandardizedConv", re.IGNORECASE)
+_FUNCTIONS = frozenset({"batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"})
 _EPSILONS = ("eps", "epsilon", "variance_epsilon")
 
 
@@ -46,6 +56,21 @@ class Layer:
     statistics: NormStatistics | None
 
 
+@dataclass(frozen=True, slots=True)
+class FunctionalNorm:
+    """Calls of a functional norm by one module.
+
+    Attributes:
+        module: the qualified name of the module.
+        function: ``batch_norm``, ``layer_norm`` …
+        on_weights: whether only weights are normalized.
+    """
+
+    module: str
+    function: str
+    on_weights: bool
+
+
 def norm_layers(model: nn.Module) -> Iterator[Layer]:
     """Every normalization layer, in the order of the model's modules."""
     names: dict[nn.Module, list[str]] = {}
@@ -56,6 +81,25 @@ def norm_layers(model: nn.Module) -> Iterator[Layer]:
         on_weights = _STANDARDIZED.search(kind) is not None
         if on_weights or is_norm(module):
             yield Layer(known[0], frozenset(known), kind, on_weights, statistics_of(module))
+
+
+def functional_norms(program: ExportedProgram) -> tuple[FunctionalNorm, ...]:
+    """The norms that modules call as functions, norm modules' own calls among them.
+
+    Args:
+        program: undecomposed.
+    """
+    data = data_nodes(program)
+    calls: dict[tuple[str, str], bool] = {}
+    for node in program.graph.nodes:
+        function = operator_name(node)
+        if function in _FUNCTIONS:
+            key = module_of(node), function
+            calls[key] = calls.get(key, False) or argument(node, "input") in data
+    return tuple(
+        FunctionalNorm(module, function, on_weights=not on_data)
+        for (module, function), on_data in calls.items()
+    )
 
 
 def is_norm(module: nn.Module) -> bool:

@@ -34,7 +34,7 @@ from exporters.convert import (
     inspect,
     require_opset,
 )
-from exporters.dimensions import DynamicShapes, sizes_to_verify
+from exporters.dimensions import DynamicShapes
 from exporters.errors import BatchStatistics, InputsInvalid
 from exporters.findings import findings_of
 from exporters.finish import finish
@@ -43,6 +43,7 @@ from exporters.prepare import copy_in_eval, quiet_state
 from exporters.probes import probes
 from exporters.report import render_report
 from exporters.samples import golden_samples
+from exporters.sizes import sizes_to_verify
 from exporters.verify import verify
 
 __all__ = ["Progress", "export"]
@@ -122,7 +123,11 @@ def export(
         references = [subject.call.tensors(inputs) for inputs in reference_inputs or ()]
         say("convert")
         converted = convert_subject(subject, opset=opset, batch_allowed=allow_batch_statistics)
-        movement = movement_by_neighbours(subject.eager, subject.example, subject.dimensions)
+        movement = (
+            movement_by_neighbours(subject.wide, subject.example, subject.dimensions)
+            if subject.wide is not None
+            else None
+        )
         converted = _with_hand_made_statistics(
             subject, converted, movement=movement or 0.0, allowed=allow_batch_statistics
         )
@@ -131,9 +136,10 @@ def export(
         sizes = sizes_to_verify(subject.dimensions, converted.traced, subject.accepts)
         proof = verify(
             proto,
-            subject.eager,
-            subject.call,
             list(probes(subject.example, subject.dimensions, sizes, references)),
+            call=subject.call,
+            eager=subject.eager,
+            wide=subject.wide,
         )
         say("measure")
         observed = observe_inputs(

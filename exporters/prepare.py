@@ -80,11 +80,8 @@ def copy_in_eval(model: nn.Module) -> nn.Module:
                 f"'{name}' has no values yet (a lazy or meta tensor); run the model once, or load"
                 " its checkpoint, before it is exported."
             )
-    # A tensor that autograd computed (old weight norm keeps one as an attribute) refuses to be
-    # copied; its value is all that a copy needs.
-    memo = {id(t): t.detach().clone() for t in _computed_tensors(model)}
     try:
-        twin = copy.deepcopy(model, memo)
+        twin = _deep_copy(model)
     except (TypeError, RuntimeError, AttributeError, NotImplementedError, ValueError) as err:
         raise ModelNotCopyable(
             f"{type(model).__name__} cannot be copied ({first_line(err)}); exporting works on a"
@@ -131,6 +128,13 @@ def quiet_state() -> Iterator[None]:
         np.random.set_state(numpy_state)  # noqa: NPY002 - the global one is what a model may draw from
 
 
+def _deep_copy(model: nn.Module) -> nn.Module:
+    # A tensor that autograd computed (old weight norm keeps one as an attribute) refuses to be
+    # copied; its value is all that a copy needs.
+    memo: dict[int, object] = {id(t): t.detach().clone() for t in _computed_tensors(model)}
+    return copy.deepcopy(model, memo)
+
+
 def _computed_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
     for module in model.modules():
         for value in vars(module).values():
@@ -165,7 +169,7 @@ def _in_float64(module: nn.Module, parameters: Iterable[str]) -> dict[str, torch
     wanted = tuple(parameters)
     if not wanted:
         return {}
-    wide = copy.deepcopy(module).double()
+    wide = _deep_copy(module).double()
     for hook in list(wide._forward_pre_hooks.values()):  # noqa: SLF001 - torch has no other list
         if isinstance(hook, WeightNorm | SpectralNorm):
             hook(wide, ())  # sets the weight as it does before each call

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from exporters.dimensions import Dimensions, resize
+from exporters.dimensions import Dimensions
+from exporters.sizes import resize
 
 __all__ = ["Probe", "probes", "random_like"]
 

@@ -6,9 +6,11 @@ the module that made it, which is what the scan and the census read.
 
 import logging
 import re
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,8 +35,9 @@ __all__ = [
     "strip_scope",
 ]
 
+_TORCH = Path(torch.__file__).parent
+_HERE = Path(__file__).parent
 _GET_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]  # a C-level property
-_NOISY = ("torch", "onnxscript", "onnx_ir")
 _SPECIALIZED = re.compile(r"L\['tensors'\]\[(\d+)\]\.size\(\)\[(\d+)\].*constant \((\d+)\)")
 _ANY_INPUT = re.compile(r"L\['tensors'\]\[(\d+)\](?:\.size\(\)\[(\d+)\])?")
 
@@ -87,17 +90,18 @@ class _DataDetached(TorchFunctionMode):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what torch's tracer and converter log and warn of: none of it is for our user."""
-    levels = {name: logging.getLogger(name).level for name in _NOISY}
+    """Silence what torch's tracer and converter log and warn of: none of it is for our user.
+
+    Their loggers have levels and handlers of their own, so that all logging is held meanwhile.
+    """
+    held = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        for name in _NOISY:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+        logging.disable(held)
 
 
 def module_of(node: fx.Node) -> str:
@@ -171,7 +175,8 @@ def _dimension_error(message: str, call: Call, dimensions: Dimensions) -> Dimens
         )
         return DimensionInvalid(
             f"declared dynamic, but in this model a constant: {said}. Leave it out of"
-            " dynamic_shapes, or change the code that depends on its value."
+            " dynamic_shapes, or change the code that makes a number of it: loops over it,"
+            " branches on it, int(), and len() where shape[…] would do."
         )
     if "Constraints violated" not in message and "constraint" not in message:
         return None
@@ -195,6 +200,14 @@ def _capture_error(error: Exception) -> ConversionFailed:
 
 
 def _where(error: Exception) -> str:
-    """The line of the user's code that data-dependent errors name, if they do."""
-    found = re.search(r"Caused by: (.+)", str(error))
-    return f" ({found[1].strip()})" if found else ""
+    """The innermost line of the user's own code on the way to an error."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not Path(frame.filename).is_relative_to(_TORCH)
+        and not Path(frame.filename).is_relative_to(_HERE)
+    ]
+    inner = [frame for frame in frames if frame.name != "export"]
+    if not inner:
+        return ""
+    return f" (in {inner[-1].name}, line {inner[-1].lineno} of {Path(inner[-1].filename).name})"

@@ -76,20 +76,27 @@ class Proof:
         return max(of_output, key=lambda comparison: comparison.max_abs_error or 0.0)
 
 
-def verify(model: onnx.ModelProto, eager: Eager, call: Call, probes: Sequence[Probe]) -> Proof:
+def verify(
+    model: onnx.ModelProto,
+    probes: Sequence[Probe],
+    *,
+    call: Call,
+    eager: Eager,
+    wide: Eager | None,
+) -> Proof:
     """Compare a file with torch.
 
     Args:
         model: with its weights inside.
-        eager: the untouched model in eval mode.
+        probes: what to compare on.
         call: names the inputs.
-        probes: what to compare on, the example first.
+        eager: the untouched model in eval mode.
+        wide: the same in float64, or None where it does not run so.
 
     Raises:
         VerificationFailed: an output is outside its tolerance, or ONNX Runtime refuses the model or
             an input that torch takes.
     """
-    wide = eager.in_float64(probes[0].tensors)
     single = [eager.run(probe.tensors) for probe in probes]
     reference = (
         single

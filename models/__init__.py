@@ -2,11 +2,12 @@
 
 from models.errors import UnknownSceneError
 from models.registry import SCENES, scene
-from models.scene import Metric, Progress, Recipe, Scene, TestSet, evaluate
-from models.train import runner, train, train_scene
+from models.scene import Arrays, Metric, Progress, Recipe, Scene, TestSet, evaluate
+from models.training import runner, train, train_scene
 
 __all__ = [
     "SCENES",
+    "Arrays",
     "Metric",
     "Progress",
     "Recipe",

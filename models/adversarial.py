@@ -46,9 +46,8 @@ class Adversarial:
         with reproducible(self.seed) as generator:
             judge = self.discriminator()
             student = deepcopy(model).train()
-            rates = {"lr": self.learning_rate, "betas": BETAS}
-            teach = torch.optim.Adam(student.parameters(), **rates)
-            learn = torch.optim.Adam(judge.parameters(), **rates)
+            teach = torch.optim.Adam(student.parameters(), lr=self.learning_rate, betas=BETAS)
+            learn = torch.optim.Adam(judge.parameters(), lr=self.learning_rate, betas=BETAS)
             for step in range(1, steps + 1):
                 real, labels = self.draw(self.batch_size, generator)
                 drawn = student(*self.draw_inputs(labels, generator))
@@ -77,5 +76,5 @@ def _judge_loss(judge: nn.Module, real: Tensor, drawn: Tensor, labels: Tensor) -
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     optimizer.step()

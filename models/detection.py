@@ -1,7 +1,7 @@
 """From the maps of an anchor-free detector to boxes, and from boxes to average precision.
 
-Arrays only. The maps are those of FCOS (Tian et al. 2019, arXiv:1904.01355): at each cell a logit for
-each class, and the distances from the cell's centre to the four sides of a box.
+Arrays only. The maps are those of FCOS (Tian et al. 2019, arXiv:1904.01355): at each cell a logit
+for each class, and the distances from the cell's centre to the four sides of a box.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Batch normalization in an anchor-free detector, after FCOS (Tian et al. 2019, arXiv:1904.01355)."""
+"""Batch normalization in an anchor-free detector, after FCOS (Tian et al. 2019)."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -26,6 +26,9 @@ WIDTHS = (16, 48)
 PRIOR = 0.02
 """What the class scores begin at (Lin et al. 2017, arXiv:1708.02002, section 4.1)."""
 FOCUS = 2.0
+"""The focal loss's exponent (the same paper, section 3.2)."""
+FIRST_DISTANCE = 2.0
+"""What the distances begin at, about, in strides."""
 RADIUS = 1.0
 """Cells within so many strides of a box's centre have to find it."""
 REQUEST_ITEMS = 10
@@ -50,19 +53,16 @@ class Detector(nn.Module):
             nn.BatchNorm2d(wide),
             nn.ReLU(),
         )
-        self.class_head = self._head(CLASSES)
-        self.box_head = self._head(4)
-        nn.init.constant_(self.class_head[-1].bias, float(np.log(PRIOR / (1 - PRIOR))))
-        nn.init.constant_(self.box_head[-1].bias, 2.0)
+        self.class_head = self._head(CLASSES, bias=float(np.log(PRIOR / (1 - PRIOR))))
+        self.box_head = self._head(4, bias=FIRST_DISTANCE)
 
     @staticmethod
-    def _head(outputs: int) -> nn.Sequential:
+    def _head(outputs: int, *, bias: float) -> nn.Sequential:
         wide = WIDTHS[-1]
+        last = nn.Conv2d(wide, outputs, 1)
+        nn.init.constant_(last.get_parameter("bias"), bias)
         return nn.Sequential(
-            nn.Conv2d(wide, wide, 3, padding=1, bias=False),
-            nn.BatchNorm2d(wide),
-            nn.ReLU(),
-            nn.Conv2d(wide, outputs, 1),
+            nn.Conv2d(wide, wide, 3, padding=1, bias=False), nn.BatchNorm2d(wide), nn.ReLU(), last
         )
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,7 +81,7 @@ class Detector(nn.Module):
 
 
 def _assign(canvas: Canvas) -> tuple[Tensor, Tensor]:
-    """Say which cell has to find which box: classes (rows, columns), distances (4, rows, columns)."""
+    """Say which cell has to find what: classes (rows, columns), distances (4, rows, columns)."""
     height, width = canvas.strokes.shape
     x, y = centres(height // STRIDE, width // STRIDE)
     classes = np.full(x.shape, BACKGROUND)

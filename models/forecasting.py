@@ -35,7 +35,8 @@ def draw(count: int, generator: torch.Generator, *, months: int = MONTHS) -> Bat
 def loss(model: nn.Module, batch: Batch) -> Tensor:
     """The mean squared error in the networks' unit."""
     history, future = batch
-    return ((model(history) - future) / PPM_SCALE).square().mean()
+    error: Tensor = (model(history) - future) / PPM_SCALE
+    return error.square().mean()
 
 
 def real(*, start: int, items: int, months: int = MONTHS) -> tuple[Tensor, ...]:

@@ -9,7 +9,7 @@ from models.recipe import Supervised
 from models.scene import Scene
 from models.transformer import SelfAttention, Sinusoids
 
-FEATURES, HEADS, LAYERS, DROPOUT = 64, 4, 4, 0.1
+FEATURES, HEADS, LAYERS, DROPOUT = 64, 4, 4, 0.15
 WIDENING = 4
 
 
@@ -31,7 +31,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, length, features) to the same."""
         x = x + self.attention(self.attention_norm(x))
-        return x + self.network(self.network_norm(x))
+        y: Tensor = x + self.network(self.network_norm(x))
+        return y
 
 
 class GPT(nn.Module):
@@ -82,7 +83,7 @@ SCENE = Scene(
     baselines=next_character.BASELINES,
     recipe=Supervised(
         seed=1,
-        steps=1200,
+        steps=900,
         batch_size=32,
         learning_rate=3e-3,
         weight_decay=0.1,

@@ -38,7 +38,8 @@ class WeightNormForecaster(nn.Module):
         """
         last = history[:, -1:]
         states, _ = self.lstm((history - last)[:, :, None] / PPM_SCALE)
-        return last + PPM_SCALE * self.head(states[:, -1])
+        forecast: Tensor = last + PPM_SCALE * self.head(states[:, -1])
+        return forecast
 
 
 def _draw(count: int, generator: torch.Generator) -> Batch:

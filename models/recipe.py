@@ -70,7 +70,7 @@ class Supervised:
             for step in range(1, steps + 1):
                 loss = self.loss(model, self.draw(self.batch_size, generator))
                 optimizer.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 schedule.step()

@@ -65,7 +65,8 @@ class ResNet(nn.Module):
             Logits (batch, 10).
         """
         x = self.blocks(F.relu(self.norm(self.stem(pixels))))
-        return self.head(x.mean(dim=(2, 3)))
+        logits: Tensor = self.head(x.mean(dim=(2, 3)))
+        return logits
 
 
 def distort(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -7,14 +7,13 @@ ONNX Runtime or over HTTP, and the same metric computed. It knows nothing of exp
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 """Named arrays: the inputs of one request or the outputs of one answer; axis 0 is the batch."""
 

@@ -1,7 +1,7 @@
 """Instance normalization's home: feed-forward style transfer.
 
-The network is by Johnson et al. 2016 (arXiv:1603.08155), with instance normalization in place of batch
-normalization (Ulyanov et al. 2016, arXiv:1607.08022).
+The network is by Johnson et al. 2016 (arXiv:1603.08155), with instance normalization in place of
+batch normalization (Ulyanov et al. 2016, arXiv:1607.08022).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ WIDTHS = (16, 32, 48)
 BLOCKS = 2
 STYLE = slice(140, 330), slice(110, 280)
 """Rows and columns of the temple's roofs and windows in the training part of its photograph."""
-STYLE_WEIGHT = 4.0
+STYLE_WEIGHT = 1.5
 """The weight of texture against content."""
 BLUR = 2
 """Content is compared after averaging over so many pixels, which leaves texture free."""
@@ -57,7 +57,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, features, height, width) to the same."""
-        return x + self.second(F.relu(self.first(x)))
+        y: Tensor = x + self.second(F.relu(self.first(x)))
+        return y
 
 
 class StyleTransfer(nn.Module):

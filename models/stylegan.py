@@ -1,7 +1,7 @@
 """Adaptive instance normalization in a generator, after StyleGAN (Karras et al. 2019).
 
-arXiv:1812.04948. Nothing is drawn inside the network: the latent vector and the noise of each layer are
-inputs, so that the same request always has the same answer.
+arXiv:1812.04948. Nothing random happens inside the network: the latent vector and the noise of each
+layer are inputs, so that the same request always has the same answer.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,8 @@ class Mapping(nn.Module):
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
         """(batch, 32) and (batch,) to styles (batch, 48)."""
         parts = [self.norm(latent), self.norm(self.embedding(label))]
-        return self.layers(torch.cat(parts, dim=1))
+        style: Tensor = self.layers(torch.cat(parts, dim=1))
+        return style
 
 
 class StyledLayer(nn.Module):
@@ -68,7 +69,8 @@ class StyledLayer(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor, style: Tensor) -> Tensor:
         """(batch, features, height, width) to the same; noise: (batch, 1, height, width)."""
-        return self.norm(F.leaky_relu(x + self.noise_strength * noise, SLOPE), style)
+        styled: Tensor = self.norm(F.leaky_relu(x + self.noise_strength * noise, SLOPE), style)
+        return styled
 
 
 class Generator(nn.Module):
@@ -133,7 +135,8 @@ class Discriminator(nn.Module):
     def forward(self, pixels: Tensor, label: Tensor) -> Tensor:
         """(batch, 1, 8, 8) and (batch,) to logits (batch,); positive means real."""
         features = self.trunk(pixels)
-        return self.head(features)[:, 0] + (features * self.embedding(label)).sum(dim=1)
+        verdict: Tensor = self.head(features)[:, 0] + (features * self.embedding(label)).sum(dim=1)
+        return verdict
 
 
 def _draw(count: int, generator: torch.Generator) -> Batch:
@@ -238,7 +241,7 @@ SCENE = Scene(
     recipe=Adversarial(
         seed=1,
         steps=3000,
-        batch_size=64,
+        batch_size=32,
         learning_rate=2e-3,
         discriminator=Discriminator,
         draw=_draw,

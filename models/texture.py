@@ -1,9 +1,9 @@
 """How alike two textures are: Gram matrices of random filters, in numpy and in torch.
 
-Ustyuzhaninov et al. 2016 (arXiv:1606.00021) found that one layer of random filters of several sizes is
-enough to describe a texture; the Gram matrix of its maps is by Gatys et al. 2015 (arXiv:1505.07376). No
-network that somebody else trained is needed. The numpy form judges, the torch form teaches; a test
-holds them together.
+Ustyuzhaninov et al. 2016 (arXiv:1606.00021) found that one layer of random filters of several sizes
+is enough to describe a texture; the Gram matrix of its maps is by Gatys et al. 2015
+(arXiv:1505.07376). No network that somebody else trained is needed. The numpy form judges, the
+torch form teaches; a test holds them together.
 """
 
 from functools import cache

@@ -32,7 +32,7 @@ class SelfAttention(nn.Module):
 
         Args:
             x: (batch, length, features).
-            mask: (batch, 1, 1, length) bool, true where a position may be looked at.
+            mask: (batch, 1, length, length) bool: may the one position look at the other?
             rotate: what to do to queries and keys, (batch, heads, length, head features).
 
         Returns:
@@ -47,7 +47,8 @@ class SelfAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, is_causal=self.causal
         )
-        return self.dropout(self.output(mixed.transpose(1, 2).flatten(2)))
+        y: Tensor = self.dropout(self.output(mixed.transpose(1, 2).flatten(2)))
+        return y
 
 
 class Angles(nn.Module):
@@ -81,3 +82,18 @@ class Sinusoids(nn.Module):
         """Positions (length, features)."""
         angles = self.angles(length)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def rotation(angles: Tensor) -> Rotate:
+    """Make the rotation of pairs of features by (length, head features / 2) angles.
+
+    RoPE (Su et al. 2021, arXiv:2104.09864), with feature i of the first half of a head and
+    feature i of the second as a pair, as Llama's published weights have it.
+    """
+    cos, sin = angles.cos(), angles.sin()
+
+    def rotate(x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+    return rotate

@@ -88,12 +88,13 @@ def _export(repository: Path) -> dict[str, Bundle]:
     bundles = {}
     with bar("exporting") as progress:
         for done, scene in enumerate(SCENES.values()):
+
+            def show(stage: str, name: str = scene.name) -> None:
+                progress.stage(f"{name}: {stage}")
+
             progress.update(done, len(SCENES), scene.name)
             bundles[scene.name] = export_scene(
-                scene,
-                repository=repository,
-                overwrite=True,
-                progress=lambda stage, name=scene.name: progress.stage(f"{name}: {stage}"),
+                scene, repository=repository, overwrite=True, progress=show
             )
         progress.update(len(SCENES), len(SCENES), "done")
     return bundles

@@ -17,7 +17,7 @@ from normserve.input_spec import InputSpec, parse_input
 __all__ = ["command", "export_scene"]
 
 
-class _InputType(click.ParamType):
+class _InputType(click.ParamType[InputSpec]):
     name = "NAME:DATATYPE[SIZES]"
 
     def convert(

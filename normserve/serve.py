@@ -12,6 +12,10 @@ from service.settings import load_settings
 __all__ = ["command"]
 
 
+class _CannotStartError(click.ClickException):
+    exit_code = 2
+
+
 @click.command("serve")
 @click.option(
     "--repository",
@@ -47,6 +51,4 @@ def command(**given: object) -> None:
     try:
         serve(load_settings(**given))
     except StartupError as err:
-        error = click.ClickException(str(err))
-        error.exit_code = 2
-        raise error from err
+        raise _CannotStartError(str(err)) from err

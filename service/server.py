@@ -73,9 +73,10 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as err:
+    except (OSError, UnicodeError) as err:  # the latter: a name that no host can have
+        reason = err.strerror if isinstance(err, OSError) else err
         raise AddressUnavailable(
-            f"cannot listen on {host}:{port}: {err.strerror}; choose another host or port"
+            f"cannot listen on {host}:{port}: {reason}; choose another host or port"
         ) from err
 
 

@@ -17,6 +17,7 @@ from exporters.graph.values import (
     rank,
     remove_unused_initializers,
     rounded,
+    unused_node_name,
 )
 
 
@@ -35,11 +36,11 @@ class Change:
     constants: Mapping[int, Array] = field(default_factory=dict)
     added: Array | None = None
 
-    def apply(self) -> ir.Node:
-        """Make the change.
+    def apply(self) -> None:
+        """Make the change; what read the node's output reads that of the new Add, if there is one.
 
-        Returns:
-            The node whose output carries the changed numbers: the node itself or the new Add.
+        Raises:
+            ValueError: The node is no longer in a graph.
         """
         graph = self.node.graph
         if graph is None:
@@ -53,15 +54,16 @@ class Change:
             remove_unused_initializers([old])
             name = f"{self.node.name}.bias" if old is None or old.name is None else old.name
             self.node.replace_input_with(index, add_initializer(graph, array, name=name))
-        return self.node if self.added is None else self._append(graph, self.added)
+        if self.added is not None:
+            self._append(graph, self.added)
 
-    def _append(self, graph: ir.Graph, numbers: Array) -> ir.Node:
+    def _append(self, graph: ir.Graph, numbers: Array) -> None:
         output = self.node.outputs[0]
         bias = add_initializer(graph, numbers, name=f"{self.node.name}.bias")
         add = ir.node(
             "Add",
             [output, bias],
-            name=f"{self.node.name}_bias",
+            name=unused_node_name(graph, self.node, "Add"),
             metadata_props=dict(self.node.metadata_props),
         )
         moved = add.outputs[0]
@@ -76,7 +78,6 @@ class Change:
                 if value is output:
                     graph.outputs[position] = moved
             output.name, moved.name = f"{output.name}.unbiased", output.name
-        return add
 
 
 def planned(node: ir.Node, wanted: Mapping[int, Array | None]) -> Change | None:

@@ -12,8 +12,8 @@ in the file as in eager mode:
   times a timestep of 1000 is an order of magnitude more than the model's own noise.
 
 There is no limit on the size of what is folded (merged weights are large), with two exceptions:
-constants that are only fill (`Expand`, `ConstantOfShape`, …) are kept symbolic when large, and a
-large weight that has other readers is not copied just to change its layout.
+what fill and broadcasting blow up (masks, grids) is left to run time when large, and a large weight
+that has other readers is not copied just to change its layout.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ from exporters.graph.values import (
 )
 
 LARGE = 2**18
-"""Elements (1 MiB of float32) above which fill is not written out."""
+"""Elements (1 MiB of float32) above which a result may not be larger than its inputs."""
 LARGE_LAYOUT = 2**20
 """Elements (4 MiB of float32) above which a shared weight is not copied to transpose it."""
 
-_FILL = frozenset({"ConstantOfShape", "Expand", "Tile", "Range", "EyeLike", "OneHot"})
+_GRAPHS = frozenset({ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS})
+_PRODUCTS = frozenset({"MatMul", "Gemm", "Einsum"})
+"""What makes large weights from small ones: low-rank updates and factorizations."""
 _LAYOUT = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice"})
 _KEPT = frozenset(
     {
@@ -123,15 +125,12 @@ def _foldable(node: ir.Node) -> bool:
     return True
 
 
-_GRAPHS = frozenset({ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS})
-
-
 def _evaluate(node: ir.Node, version: int) -> list[Array] | None:
     """The results of a node with constant inputs, None where they cannot or should not be had."""
     inputs = [constant(value) for value in node.inputs]
     output = _output_type(node)
     with np.errstate(all="ignore"):
-        if output in _TORCH_DTYPES and node.op_type in _ELEMENTARY | _ALONG_AXIS:
+        if output in _TORCH_DTYPES and _is_elementary(node):
             results = _by_torch(node, inputs, _TORCH_DTYPES[output])
         else:
             results = _by_reference(node, inputs, version)
@@ -144,9 +143,15 @@ def _evaluate(node: ir.Node, version: int) -> list[Array] | None:
             ]
     if output is not None and results[0].dtype != output.numpy():
         return None
-    if node.op_type in _FILL and sum(array.size for array in results) > LARGE:
+    size = sum(array.size for array in results)
+    given = sum(array.size for array in inputs if array is not None)
+    if node.op_type not in _PRODUCTS and size > max(LARGE, given):
         return None
     return results
+
+
+def _is_elementary(node: ir.Node) -> bool:
+    return node.op_type in _ELEMENTARY or node.op_type in _ALONG_AXIS
 
 
 def _output_type(node: ir.Node) -> ir.DataType | None:
@@ -211,10 +216,11 @@ def _by_reference(
         # The reference implementation does not cover every operator and combination of inputs;
         # what it refuses stays in the graph and is computed at run time.
         return None
-    arrays = list(results) if isinstance(results, (tuple, list)) else [results]
-    if len(arrays) != len(node.outputs) or not all(isinstance(each, np.ndarray) for each in arrays):
+    arrays = list(results) if isinstance(results, tuple | list) else [results]
+    known = all(isinstance(each, np.ndarray | np.generic) for each in arrays)
+    if len(arrays) != len(node.outputs) or not known:
         return None
-    return arrays
+    return [np.asarray(each) for each in arrays]
 
 
 def _widened(array: Array | None) -> Array | None:

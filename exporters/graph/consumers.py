@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from exporters.graph.affine import AffineAt
 from exporters.graph.change import Change, planned, shifted
-from exporters.graph.transport import downstream
+from exporters.graph.transport import downstream, is_unpadded
 from exporters.graph.values import constant64, optional_input, rank
 
 
@@ -60,10 +60,7 @@ def _conv(node: ir.Node, wanted: AffineAt) -> list[Change] | None:
     weight = constant64(optional_input(node, 1))
     if wanted.axis != 1 or weight is None:
         return None
-    padded = any(node.attributes.get_ints("pads", ())) or node.attributes.get_string(
-        "auto_pad", "NOTSET"
-    ) not in ("NOTSET", "VALID")
-    if padded and affine.has_shift:
+    if affine.has_shift and not is_unpadded(node):
         return None
     group = node.attributes.get_int("group", 1)
     if weight.shape[1] * group != wanted.channels:

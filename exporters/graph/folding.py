@@ -119,8 +119,8 @@ def _collapse(site: Site) -> list[Rewrite]:
     kept = next((node for node in site.nodes if is_op(node, "BatchNormalization")), None)
     if kept is None:
         return _replace_by_batch_norm(site)
-    gamma, beta, mean, variance = (constant64(value) for value in kept.inputs[1:5])
-    if gamma is None or beta is None or mean is None or variance is None:
+    mean, variance = (constant64(value) for value in kept.inputs[3:5])
+    if mean is None or variance is None:
         return []
     spread = np.sqrt(variance + kept.attributes.get_float("epsilon", 1e-5))
     scale, shift = site.affine.scale, site.affine.shift

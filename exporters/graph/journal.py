@@ -32,8 +32,9 @@ class Rewrite:
         rule: Why it went.
         node: The name that the removed node had.
         value: The name of the value it produced. The value that carries the same numbers now has
-            that name still, unless the node was folded in front (nothing carries them then) or a
-            later pass removed the carrier as well (a Transpose that met its inverse).
+            that name still, where there is one: there is none for a node folded in front, for the
+            first of two nodes in a row, and for a carrier that was removed in its turn (a
+            Transpose that met its inverse).
         into: The names of the nodes that do its work now, in the order of the graph.
     """
 

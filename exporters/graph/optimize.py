@@ -18,7 +18,6 @@ from exporters.graph.tidy import tidy
 from exporters.graph.values import FLOATS
 
 _LAYOUT_RULES = (
-    rules.cast_cast_rule,
     rules.no_op_cast_rule,
     rules.no_op_expand_rule,
     rules.reshape_reshape_rule,
@@ -59,8 +58,7 @@ def optimize(model: ir.Model) -> tuple[Rewrite, ...]:
         rewrites += fuse_norms(graph, opset=opset)
         rewrites += fold_affines(graph)
         rewrites += collapse_affines(graph)
-    # Folding moves Transposes together that a norm stood between.
-    RewritePass(_LAYOUT_RULES)(model)
+    # Folding brings Transposes together that a norm stood between.
     _sweep(model)
     common.NameFixPass()(model)
     return tuple(rewrites)
@@ -81,7 +79,6 @@ def _simplify(model: ir.Model) -> None:
             changed |= tidy(graph)
         if not changed:
             break
-    RewritePass(_LAYOUT_RULES)(model)
     _sweep(model)
     for graph in model.graphs():
         merge_constants(graph)
@@ -94,8 +91,10 @@ def _is_shape_arithmetic(node: ir.Node) -> bool | None:
 
 
 def _sweep(model: ir.Model) -> None:
-    """Remove what nothing reads."""
-    common.IdentityEliminationPass()(model)
+    """Remove what only moves numbers there and back, and what nothing reads."""
+    RewritePass(_LAYOUT_RULES)(model)
+    for graph in model.graphs():
+        tidy(graph)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common.RemoveUnusedNodesPass()(model)
     common.RemoveUnusedOpsetsPass()(model)

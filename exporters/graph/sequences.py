@@ -33,12 +33,15 @@ def slice_dynamic_chunks(graph: ir.Graph) -> None:
     A split of which the items are used in any other way is left as it is.
     """
     for node in list(graph):
-        if not _has_computed_size(node) or rank(node.inputs[1]) != 0:
+        if not _has_computed_size(node):
             continue
+        size = node.inputs[1]
         items = [use.node for use in node.outputs[0].uses()]
         positions = [scalar(optional_input(item, 1)) for item in items]
         if (
-            node.attributes.get_int("keepdims", 1) != 1
+            size is None
+            or rank(size) != 0
+            or node.attributes.get_int("keepdims", 1) != 1
             or node.outputs[0].is_graph_output()
             or not all(is_op(item, "SequenceAt") and item.graph is graph for item in items)
         ):

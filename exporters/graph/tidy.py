@@ -14,6 +14,7 @@ from exporters.graph.values import (
     bypass,
     constant,
     dims,
+    first_input,
     is_op,
     optional_input,
     remove_unused_initializers,
@@ -25,7 +26,7 @@ _BIASED = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "LayerNormalization": 2}
 
 
 def tidy(graph: ir.Graph) -> bool:
-    """Take out neutral arithmetic, biases of zeros and unused outputs of BatchNormalization.
+    """Take out Identity, neutral arithmetic, biases of zeros and unused outputs of a BatchNorm.
 
     Args:
         graph: Changed in place; its subgraphs are left alone.
@@ -35,7 +36,9 @@ def tidy(graph: ir.Graph) -> bool:
     """
     changed = False
     for node in list(graph):
-        if is_op(node, *_NEUTRAL):
+        if is_op(node, "Identity"):
+            changed |= bypass(node, first_input(node))
+        elif is_op(node, *_NEUTRAL):
             changed |= _remove_neutral(node)
         elif is_op(node, *_BIASED):
             changed |= _remove_zero_bias(node)

@@ -130,10 +130,8 @@ def _averages_or_reflects(node: ir.Node, axis: int) -> bool:
     if is_op(node, "GlobalAveragePool"):
         return axis == 1
     if is_op(node, "AveragePool"):
-        unpadded = not any(node.attributes.get_ints("pads", ())) and (
-            node.attributes.get_string("auto_pad", "NOTSET") in ("NOTSET", "VALID")
-        )
-        return axis == 1 and (unpadded or not node.attributes.get_int("count_include_pad", 0))
+        # Without count_include_pad, a window at the border is the average of what is inside.
+        return axis == 1 and (is_unpadded(node) or not _counts_padding(node))
     if is_op(node, "ReduceMean"):
         axes, count = integers(optional_input(node, 1)), rank(first_input(node))
         keeps = node.attributes.get_int("keepdims", 1) == 1
@@ -144,6 +142,19 @@ def _averages_or_reflects(node: ir.Node, axis: int) -> bool:
     if is_op(node, "Pad"):
         return _reflects(node, axis)
     return False
+
+
+def is_unpadded(node: ir.Node) -> bool:
+    """Whether every window of a Conv or a pool lies inside its input."""
+    return (
+        not any(node.attributes.get_ints("pads", ()))
+        and node.attributes.get_string("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+        and node.attributes.get_int("ceil_mode", 0) == 0
+    )
+
+
+def _counts_padding(node: ir.Node) -> bool:
+    return node.attributes.get_int("count_include_pad", 0) == 1
 
 
 def _reflects(node: ir.Node, axis: int) -> bool:

@@ -41,7 +41,7 @@ def enlarge(image: Floats, side: int) -> Floats:
     centres = (np.arange(side) + 0.5) * len(image) / side - 0.5
     distances = np.abs(np.clip(centres, 0, len(image) - 1)[:, None] - np.arange(len(image)))
     weights = np.maximum(1 - distances, 0)
-    return (weights @ image @ weights.T).astype(np.float32)
+    return np.asarray(weights @ image @ weights.T, dtype=np.float32)
 
 
 def compose(

@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_images
 from models.data.split import Split
 
 HELD_OUT = 0.25
-BRIGHTEST = 255
+BRIGHTEST = np.float32(255)
 
 SOURCE = "The sample photographs `china.jpg` and `flower.jpg` of scikit-learn, 640 x 427 pixels."
 SPLIT = "The left three quarters of each photograph for training, the right quarter held out."
@@ -23,7 +23,8 @@ def photos(split: Split) -> tuple[npt.NDArray[np.float32], ...]:
     for image in load_sample_images().images:
         cut = round(image.shape[1] * (1 - HELD_OUT))
         part = image[:, :cut] if split is Split.TRAIN else image[:, cut:]
-        parts.append(np.ascontiguousarray(part.transpose(2, 0, 1), dtype=np.float32) / BRIGHTEST)
+        channels_first = part.transpose(2, 0, 1)
+        parts.append(np.ascontiguousarray(channels_first, dtype=np.float32) / BRIGHTEST)
     return tuple(parts)
 
 

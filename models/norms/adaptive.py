@@ -7,8 +7,8 @@ from torch.nn import functional as F
 class AdaptiveInstanceNorm2d(nn.Module):
     """Instance normalization with a scale and a shift that a style decides.
 
-    AdaIN is by Huang & Belongie 2017 (arXiv:1703.06868); here its scale and shift are a learned affine
-    map of a style vector, as in StyleGAN (Karras et al. 2019, arXiv:1812.04948, section 2):
+    AdaIN is by Huang & Belongie 2017 (arXiv:1703.06868); here its scale and shift are a learned
+    affine map of a style vector, as in StyleGAN (Karras et al. 2019, arXiv:1812.04948, section 2):
     `y = (1 + scale(style)) * (x - mean(x)) / std(x) + shift(style)`, over height and width.
     """
 
@@ -19,7 +19,8 @@ class AdaptiveInstanceNorm2d(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Normalize `x`: (batch, features, height, width) by `style`: (batch, style_features)."""
-        scale, shift = self.style(style)[:, :, None, None].chunk(2, dim=1)
+        affine: Tensor = self.style(style)[:, :, None, None]
+        scale, shift = affine.chunk(2, dim=1)
         return F.instance_norm(x, eps=self.eps) * (1 + scale) + shift
 
 
@@ -27,8 +28,8 @@ class AdaptiveLayerNorm(nn.Module):
     """Layer normalization with a scale and a shift that a condition decides.
 
     The adaLN of diffusion transformers (Peebles & Xie 2023, arXiv:2212.09748, section 3.2):
-    `y = (1 + scale(condition)) * LN(x) + shift(condition)`, without parameters in LN itself. It begins
-    as plain layer normalization, since its affine map begins at zero.
+    `y = (1 + scale(condition)) * LN(x) + shift(condition)`, without parameters in LN itself. It
+    begins as plain layer normalization, since its affine map begins at zero.
     """
 
     def __init__(self, features: int, condition_features: int, *, eps: float = 1e-6) -> None:
@@ -41,5 +42,6 @@ class AdaptiveLayerNorm(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Normalize `x`: (batch, length, features) by `condition`: (batch, condition_features)."""
-        scale, shift = self.condition(condition)[:, None].chunk(2, dim=-1)
+        affine: Tensor = self.condition(condition)[:, None]
+        scale, shift = affine.chunk(2, dim=-1)
         return F.layer_norm(x, (self.features,), eps=self.eps) * (1 + scale) + shift

@@ -1,10 +1,10 @@
 """Switchable normalization: a learned mixture of the statistics of IN, LN and BN.
 
-Luo et al. 2018 (arXiv:1806.10779). Means and variances are mixed separately, each with the softmax of
-its own learned weights; all three come from the mean and the variance of single maps, which are
-computed once. Their combination is arranged so that nothing cancels when the mean is large:
-`var_ln = mean(var_in) + mean((mean_in - mean_ln)^2)` instead of `mean(var_in + mean_in^2) - mean_ln^2`.
-As in the authors' code the variance of a map is the unbiased one, so a map needs two pixels.
+Luo et al. 2018 (arXiv:1806.10779). Means and variances are mixed separately, each with the softmax
+of its own learned weights; all three come from the mean and the variance of single maps, which are
+computed once. They are combined so that nothing cancels when the mean is large: `var_ln =
+mean(var_in) + mean((mean_in - mean_ln)^2)` and not `mean(var_in + mean_in^2) - mean_ln^2`. As in
+the authors' code the variance of a map is the unbiased one, so a map needs two pixels.
 
 In eval mode the batch part is the running statistics, and nothing reaches over the batch.
 """
@@ -61,7 +61,8 @@ class _SwitchableNorm(nn.Module):
         var = sum(weight * part[1] for weight, part in zip(var_weight, parts, strict=True))
         shape = (1, -1, *(1,) * (x.dim() - 2))
         y = (x - mean) * torch.rsqrt(var + self.eps)
-        return y * self.weight.reshape(shape) + self.bias.reshape(shape)
+        scaled: Tensor = y * self.weight.reshape(shape) + self.bias.reshape(shape)
+        return scaled
 
 
 class SwitchableNorm1d(_SwitchableNorm):

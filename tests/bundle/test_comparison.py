@@ -1,6 +1,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from bundle import EXACT, Tolerance, compare, derive_tolerance
 
@@ -134,6 +135,12 @@ def test_elements_that_are_not_finite_do_not_widen_the_tolerance():
     reference = np.float64([1.0, np.inf, np.nan])
     tolerance = derive_tolerance(reference, np.float32([1.0, np.inf, 3.0]))
     assert tolerance.atol == pytest.approx(32 * 2**-23)
+
+
+@pytest.mark.parametrize("atol", [float("nan"), float("inf"), -1.0])
+def test_a_tolerance_that_everything_or_nothing_meets_is_refused(atol):
+    with pytest.raises(ValidationError):
+        Tolerance(atol=atol, rtol=0.0, source="test")
 
 
 def test_a_widened_tolerance_says_why():

@@ -8,6 +8,7 @@ import bundle.store
 from bundle import (
     BundleExists,
     DigestMismatch,
+    Finding,
     Manifest,
     ManifestInvalid,
     Sample,
@@ -65,7 +66,9 @@ def test_the_same_version_is_replaced_only_when_asked_for(written, scaling):
     repository = written.path.parent.parent
     with pytest.raises(BundleExists, match="exists"):
         write_bundle(repository, model=proto, manifest=manifest, samples=[sample])
-    write_bundle(repository, model=proto, manifest=manifest, samples=[sample, sample], overwrite=True)
+    write_bundle(
+        repository, model=proto, manifest=manifest, samples=[sample, sample], overwrite=True
+    )
     assert (written.path / "test_data_set_1").is_dir()
     assert [path.name for path in written.path.parent.iterdir()].count("1") == 1
     assert {path.name for path in written.path.parent.iterdir()} == {"1", "config.pbtxt"}
@@ -188,8 +191,10 @@ def test_versions_are_found_by_number_and_temporary_folders_are_not(written, sca
 
 def test_numbers_that_are_not_finite_survive_the_manifest(scaling):
     _, manifest, _ = scaling
-    tolerance = manifest.tolerances["y"].model_copy(update={"atol": float("inf")})
-    changed = manifest.model_copy(update={"tolerances": {"y": tolerance}})
+    finding = Finding(
+        check="spread", status="fail", measured=float("inf"), tolerance=None, meaning="it overflows"
+    )
+    changed = manifest.model_copy(update={"findings": (finding,)})
     assert Manifest.model_validate_json(changed.model_dump_json()) == changed
 
 

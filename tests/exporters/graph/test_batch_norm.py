@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from tests.exporters.harness import export, randomized
@@ -56,7 +56,7 @@ class StandardizedConv2d(nn.Conv2d):
         mean = self.weight.mean((1, 2, 3), keepdim=True)
         variance = self.weight.var((1, 2, 3), keepdim=True, unbiased=False)
         weight = (self.weight - mean) / torch.sqrt(variance + 1e-5)
-        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+        return functional.conv2d(x, weight, self.bias, self.stride, self.padding)
 
 
 class UnmergedWeightNorm(nn.Conv2d):
@@ -64,7 +64,7 @@ class UnmergedWeightNorm(nn.Conv2d):
 
     def forward(self, x):
         norm = torch.linalg.vector_norm(self.weight, dim=(1, 2, 3), keepdim=True)
-        return F.conv2d(x, 2 * self.weight / norm, self.bias)
+        return functional.conv2d(x, 2 * self.weight / norm, self.bias)
 
 
 def chain(*layers):

@@ -37,7 +37,7 @@ class Builder:
         return name, shape
 
     def step(self):
-        # Mostly the newest value, so that chains grow; sometimes an older one, which is then shared.
+        # Mostly the newest value, so that chains grow; else an older one, which is then shared.
         recent = self.random.random() < 0.85
         name, shape = self.values[-1 if recent else self.random.integers(len(self.values))]
         makers = {4: self.images, 3: self.tokens, 2: self.features}
@@ -92,9 +92,8 @@ class Builder:
             return self.add("Pad", [name, pads], sizes, mode=mode)
 
         def concat():
-            other, other_shape = self.add("Identity", [name], shape)
-            if self.random.random() < 0.7:
-                other, other_shape = self.batch_norm(name, shape)
+            normed = self.random.random() < 0.7
+            other, _ = self.batch_norm(name, shape) if normed else self.add("Relu", [name], shape)
             first, _ = conv_same(name) if self.random.random() < 0.5 else (name, shape)
             sizes = (batch, 2 * channels, height, width)
             return self.add("Concat", [first, other], sizes, axis=1)
