@@ -13,7 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bundle.tensors import Datatype
 
-__all__ = ["EXACT", "OutputComparison", "Tolerance", "compare", "derive_tolerance"]
+__all__ = [
+    "ERROR_MULTIPLE",
+    "EXACT",
+    "OutputComparison",
+    "Tolerance",
+    "compare",
+    "derive_tolerance",
+]
 
 ERROR_MULTIPLE = 8.0
 """How many times torch's own largest float32 error another runtime may reach."""

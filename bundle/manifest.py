@@ -80,6 +80,8 @@ class NormLayer(_Part):
         nodes: the nodes of the file that now do its work.
         op: the operator of the first of them, ``None`` where there is none.
         detail: one phrase for a person ("into Conv 'conv1'", "decomposed: no operator …").
+        error: the largest absolute difference between its output in the file and torch's in
+            float64, on the example inputs; ``None`` where no value of the file is its output.
         statistics: what it computed with, if it has running statistics.
         input_statistics: of its input over the reference inputs, if it was run.
     """
@@ -90,6 +92,7 @@ class NormLayer(_Part):
     nodes: tuple[str, ...]
     op: str | None
     detail: str
+    error: float | None = None
     statistics: NormStatistics | None = None
     input_statistics: InputStatistics | None = None
 

@@ -29,7 +29,10 @@ _SINCE_OPSET = {"RMS": ("RMSNormalization", 23), "GroupNorm": ("GroupNormalizati
 
 
 def take_census(
-    model: nn.Module, converted: Converted, observed: Mapping[str, InputStatistics]
+    model: nn.Module,
+    converted: Converted,
+    observed: Mapping[str, InputStatistics],
+    errors: Mapping[str, float] | None = None,
 ) -> tuple[NormLayer, ...]:
     """Account for every normalization layer of a model.
 
@@ -37,6 +40,7 @@ def take_census(
         model: the user's.
         converted: what was made of it.
         observed: statistics of the inputs of its layers, by name.
+        errors: of the outputs of its layers, by name, as `exporters.layer_errors` measures them.
 
     Returns:
         Its modules first, in their order, then re-parametrized weights, then the functional norms
@@ -50,6 +54,7 @@ def take_census(
             update={
                 "statistics": layer.statistics,
                 "input_statistics": observed.get(layer.name),
+                "error": (errors or {}).get(layer.name),
             }
         )
         for layer in layers

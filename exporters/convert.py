@@ -10,6 +10,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from bundle import Datatype, UnsupportedDatatype
 from exporters.calls import Call, Example, Flat
@@ -17,10 +18,17 @@ from exporters.dimensions import Dimensions, DynamicShapes, declare
 from exporters.eager import Eager, to_numpy
 from exporters.emit import NodeOrigin, emit, restore_outputs
 from exporters.equivalents import put_equivalents
-from exporters.errors import InputsInvalid, OpsetUnsupported, OutputsInvalid
+from exporters.errors import ConversionFailed, InputsInvalid, OpsetUnsupported, OutputsInvalid
 from exporters.graph import Rewrite, optimize
 from exporters.layers import FunctionalNorm, functional_norms
-from exporters.prepare import MergedWeight, copy_in_eval, merge_weights, quiet_state, unwrap
+from exporters.prepare import (
+    MergedWeight,
+    copy_in_eval,
+    fix_integer_buffers,
+    merge_weights,
+    quiet_state,
+    unwrap,
+)
 from exporters.program import capture
 from exporters.scan import require_sound, require_stateless
 from exporters.sizes import resize, sizes_to_trace
@@ -78,6 +86,7 @@ class Converted:
     Attributes:
         model: the graph, optimized.
         origins: of each node before the optimization, by its name.
+        leaving: for each module, the value that others took from it before the optimization.
         rewrites: what the optimization did.
         merged: the weights that were computed once, before tracing.
         functional: the norms that modules call as functions.
@@ -89,6 +98,7 @@ class Converted:
 
     model: ir.Model
     origins: Mapping[str, NodeOrigin]
+    leaving: Mapping[str, str]
     rewrites: tuple[Rewrite, ...]
     merged: tuple[MergedWeight, ...]
     functional: tuple[FunctionalNorm, ...]
@@ -191,9 +201,8 @@ def convert_subject(
     traced = sizes_to_trace(dimensions, subject.example, subject.accepts)
     model = copy_in_eval(subject.model)
     merged = merge_weights(model)
-    program = capture(
-        Flat(model, call), call, resize(subject.example, dimensions, traced), dimensions
-    )
+    tensors = resize(subject.example, dimensions, traced)
+    program = _capture(Flat(model, call), call, tensors, dimensions)
     batch_dependent = require_sound(program, model, batch_allowed=batch_allowed)
     functional = functional_norms(program)
     put_equivalents(program)
@@ -208,12 +217,29 @@ def convert_subject(
         rewrites=rewrites,
         changing_buffers=changing_buffers,
         origins=emitted.origins,
+        leaving=emitted.leaving,
         merged=merged,
         functional=functional,
         program=program,
         traced=traced,
         batch_dependent=batch_dependent,
     )
+
+
+def _capture(
+    flat: Flat, call: Call, tensors: Sequence[torch.Tensor], dimensions: Dimensions
+) -> ExportedProgram:
+    """Trace; where the model branches on integers that it keeps as buffers, with them fixed."""
+    try:
+        return capture(flat, call, tensors, dimensions)
+    except ConversionFailed as err:
+        depends_on_data = isinstance(err.__cause__, GuardOnDataDependentSymNode)
+        if not depends_on_data or not fix_integer_buffers(flat.model):
+            raise
+        try:
+            return capture(flat, call, tensors, dimensions)
+        except ConversionFailed:
+            raise err from err.__cause__  # that is the reason; the attempt was ours
 
 
 def require_opset(opset: int) -> None:

@@ -4,7 +4,7 @@ Not for: tracing, ONNX, deciding whether results agree. Runs copies only.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -69,6 +69,36 @@ class Eager:
         """The outputs for some inputs."""
         outputs = self._run(tensors)
         return {name: to_numpy(t) for name, t in zip(self.names, outputs, strict=True)}
+
+    def outputs_of(
+        self, modules: Iterable[str], tensors: Sequence[torch.Tensor]
+    ) -> dict[str, np.ndarray]:
+        """What some modules return while the model runs.
+
+        Args:
+            modules: qualified names in the user's model.
+            tensors: inputs of the model.
+
+        Returns:
+            By module; only those that ran exactly once and returned one tensor.
+        """
+        returned: dict[str, list[object]] = {name: [] for name in modules}
+        handles = [
+            self._flat.model.get_submodule(name).register_forward_hook(
+                lambda module, args, output, seen=seen: seen.append(output)
+            )
+            for name, seen in returned.items()
+        ]
+        try:
+            self._run(tensors)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return {
+            name: to_numpy(seen[0])
+            for name, seen in returned.items()
+            if len(seen) == 1 and isinstance(seen[0], torch.Tensor)
+        }
 
     def left_out(self, tensors: Sequence[torch.Tensor]) -> tuple[str, ...]:
         """What the model returns that is no tensor and cannot be served."""

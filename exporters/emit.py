@@ -70,12 +70,15 @@ class Emitted:
         model: the graph, without the outputs that are aliases.
         aliases: for `restore_outputs`, once the graph is optimized.
         origins: of each node, by its name.
+        leaving: for each module, the value that other modules' nodes take from its nodes; modules
+            of which they take none or several are left out.
         decomposed: the program that it mirrors, without in-place operators.
     """
 
     model: ir.Model
     aliases: tuple[Alias, ...]
     origins: Mapping[str, NodeOrigin]
+    leaving: Mapping[str, str]
     decomposed: ExportedProgram
 
 
@@ -122,7 +125,13 @@ def emit(
     origins = {
         str(node.name): NodeOrigin(node.op_type, scopes_of(node)) for node in _nodes(model.graph)
     }
-    return Emitted(model=model, aliases=aliases, origins=origins, decomposed=decomposed)
+    return Emitted(
+        model=model,
+        aliases=aliases,
+        origins=origins,
+        leaving=_leaving_values(model.graph),
+        decomposed=decomposed,
+    )
 
 
 @functools.cache
@@ -142,6 +151,20 @@ def scopes_of(node: ir.Node) -> tuple[str, ...]:
     """The qualified names of the modules that a node is of, outermost first."""
     text = node.metadata_props.get(_SCOPES)
     return tuple(ast.literal_eval(text)[:-1]) if text else ()
+
+
+def _leaving_values(graph: ir.Graph) -> dict[str, str]:
+    outputs = set(graph.outputs)
+    leaving: dict[str, list[str]] = {}
+    for node in graph:
+        for value in node.outputs:
+            if value.dtype is None or not value.dtype.is_floating_point():
+                continue  # sizes that a module computes are not what it gives
+            users = [scopes_of(user) for user in value.consumers()]
+            for scope in set(scopes_of(node)):
+                if value in outputs or any(scope not in scopes for scopes in users):
+                    leaving.setdefault(scope, []).append(str(value.name))
+    return {scope: names[0] for scope, names in leaving.items() if len(names) == 1}
 
 
 def _reason(error: BaseException) -> str:

@@ -38,11 +38,12 @@ from exporters.dimensions import DynamicShapes
 from exporters.errors import BatchStatistics, InputsInvalid
 from exporters.findings import findings_of
 from exporters.finish import finish
+from exporters.layer_errors import measure_layers
 from exporters.observe import observe_inputs
 from exporters.prepare import copy_in_eval, quiet_state
 from exporters.probes import probes
 from exporters.report import render_report
-from exporters.samples import golden_samples
+from exporters.samples import golden_samples, sample_tolerances
 from exporters.sizes import sizes_to_verify
 from exporters.verify import verify
 
@@ -145,6 +146,18 @@ def export(
         observed = observe_inputs(
             Flat(copy_in_eval(subject.model), subject.call), references or [subject.example]
         )
+        errors = (
+            measure_layers(
+                proto,
+                observed,
+                leaving=converted.leaving,
+                reference=subject.wide,
+                call=subject.call,
+                tensors=subject.example,
+            )
+            if subject.wide is not None
+            else {}
+        )
         samples = golden_samples(subject.eager, subject.call, subject.example, references)
     opened = open_model(proto)
     manifest = Manifest(
@@ -155,9 +168,9 @@ def export(
         dimensions={d.name: d.range for d in subject.dimensions.by_name.values()},
         files={},
         provenance=_provenance(subject, opset=opset, source=source, digest=checkpoint_sha256),
-        norms=take_census(subject.model, converted, observed),
+        norms=take_census(subject.model, converted, observed, errors),
         findings=findings_of(subject, converted, proof, movement=movement, sizes=sizes),
-        tolerances=dict(proof.tolerances),
+        tolerances=sample_tolerances(proof),
         batch_dependent=converted.batch_dependent,
         group_norm="lowered" if lower_group_norm else "standard",
     )

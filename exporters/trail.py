@@ -18,20 +18,24 @@ class Trail:
     Attributes:
         origins: of each emitted node, by its name.
         present: the nodes of the optimized graph, by name.
+        modules: those that each of them is of, outermost first.
         rewrites: for each node that was rewritten: the rule, and the nodes it became part of.
     """
 
     origins: Mapping[str, NodeOrigin]
     present: Mapping[str, ir.Node]
+    modules: Mapping[str, tuple[str, ...]]
     rewrites: Mapping[str, tuple[str, tuple[str, ...]]]
 
     @classmethod
     def of(cls, converted: Converted) -> "Trail":
         """The trail of a conversion."""
         nodes = ir.traversal.RecursiveGraphIterator(converted.model.graph)
+        present = {str(node.name): node for node in nodes}
         return cls(
             origins=converted.origins,
-            present={str(node.name): node for node in nodes},
+            present=present,
+            modules={name: scopes_of(node) for name, node in present.items()},
             rewrites={step.node: (step.rule, step.into) for step in converted.rewrites},
         )
 
@@ -51,8 +55,8 @@ class Trail:
         """The nodes of the optimized graph that are of a module and those inside it."""
         return tuple(
             name
-            for name, node in self.present.items()
-            if any(scope in modules for scope in scopes_of(node))
+            for name, scopes in self.modules.items()
+            if any(scope in modules for scope in scopes)
         )
 
     def working(self, emitted: Iterable[str]) -> dict[str, str | None]:
@@ -68,7 +72,7 @@ class Trail:
 
     def scopes(self, name: str) -> tuple[str, ...]:
         """The modules that a node of the optimized graph is of, outermost first."""
-        return scopes_of(self.present[name])
+        return self.modules[name]
 
     def said(self, names: Iterable[str]) -> str:
         """Nodes for a person: ``Conv 'layer1.0.conv1/Conv', …``."""

@@ -12,7 +12,7 @@ from models.recipe import Batch, reproducible
 from models.scene import Progress
 
 BETAS = (0.0, 0.99)
-PENALTY = 1.0
+PENALTY = 0.3
 """The weight of the gradient penalty."""
 MEMORY = 0.998
 """How slowly the averaged generator, which is the one that is kept, follows the trained one."""

@@ -1,6 +1,6 @@
 """Train a network reproducibly. What is learned, and from what, is each scene's own.
 
-The adversarial recipe of the generator is in `models.stylegan`.
+The generator has a recipe of another kind, `models.adversarial`.
 """
 
 from collections.abc import Callable, Iterator

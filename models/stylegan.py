@@ -32,7 +32,7 @@ NOISES = 2
 SLOPE = 0.2
 INPUTS = ("latent", "label", "coarse_noise", "fine_noise")
 REQUEST_ITEMS = 50
-DRAWN_PER_CLASS = 50
+DRAWN_PER_CLASS = 100
 TEST_SEED = 15
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from models.card import Training, write_card
@@ -64,9 +64,8 @@ def train_scene(name: str, progress: Progress) -> float:
     run = runner(module, chosen)
     outputs = [run(batch) for batch in test_set.batches]
     value = chosen.metric.compute(outputs, test_set)
-    save_file(
+    weights = save(
         {key: tensor.contiguous() for key, tensor in module.state_dict().items()},
-        chosen.weights,
         metadata={
             "scene": chosen.name,
             "seed": str(chosen.recipe.seed),
@@ -77,6 +76,7 @@ def train_scene(name: str, progress: Progress) -> float:
             "torch": torch.__version__,
         },
     )
+    chosen.weights.write_bytes(weights)
     write_card(
         chosen,
         Training(

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from bundle import Bundle, NormLayer
+from bundle import Bundle
 
 __all__ = ["Bar", "bar", "norm_table", "stderr", "stdout"]
 
@@ -64,12 +64,17 @@ def norm_table(bundle: Bundle) -> Table:
         title_justify="left",
         title_style="bold",
     )
-    for heading in ("layer", "kind", "became"):
+    for heading in ("layer", "kind", "what became of it"):
         table.add_column(heading, overflow="fold")
+    table.add_column("error", justify="right", no_wrap=True)
     for layer in manifest.norms:
-        table.add_row(layer.name, layer.kind, _became(layer))
+        error = "" if layer.error is None else f"{layer.error:.1e}"
+        # a node that is named for the layer itself need not be named again
+        detail = layer.detail.replace(f" '{layer.name}/{layer.op}'", "")
+        table.add_row(layer.name, layer.kind, f"{layer.fate}: {detail}", error)
+    table.caption = (
+        "error: the largest difference between the layer's output in the file and in PyTorch"
+        " (float64); none where its arithmetic is in a node behind it or in a weight"
+    )
+    table.caption_justify = "left"
     return table
-
-
-def _became(layer: NormLayer) -> str:
-    return f"{layer.fate}: {layer.detail}" if layer.detail else layer.fate

@@ -181,23 +181,3 @@ def test_training_leaves_torchs_global_state_alone():
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == 1
     assert not torch.are_deterministic_algorithms_enabled()
-
-
-# torch's LSTM refreshes a private list of its weights when it is traced, and torch warns of that.
-@pytest.mark.filterwarnings("ignore:The tensor attributes self.lstm._flat_weights:UserWarning")
-def test_torch_exports_the_network_with_all_its_dynamic_axes(chosen):
-    dims = {
-        name: torch.export.Dim(name)
-        for axes in chosen.dynamic_shapes.values()
-        for name in axes.values()
-    }
-    program = torch.export.export(
-        chosen.load(),
-        chosen.example_inputs(),
-        dynamic_shapes=tuple(
-            {axis: dims[dim] for axis, dim in chosen.dynamic_shapes[name].items()}
-            for name in chosen.input_names
-        ),
-    )
-    for inputs in chosen.reference_inputs():
-        torch.testing.assert_close(program.module()(*inputs), chosen.load()(*inputs))

@@ -6,68 +6,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from onnx import numpy_helper
 
-from bundle import open_model
 from exporters.graph import optimize
-
-RANDOM = np.random.default_rng(0)
-
-
-def normal(*shape, dtype=np.float32):
-    return RANDOM.normal(size=shape).astype(dtype)
-
-
-def norm(channels, *, name="", dtype=np.float32, variance=None):
-    """The four parameters of a BatchNormalization by name."""
-    arrays = {
-        "gamma": normal(channels, dtype=dtype),
-        "beta": normal(channels, dtype=dtype),
-        "mean": normal(channels, dtype=dtype),
-        "var": np.abs(normal(channels, dtype=dtype)) + dtype(0.05)
-        if variance is None
-        else variance,
-    }
-    return {f"{key}{name}": array for key, array in arrays.items()}
-
-
-BN = "BatchNormalization {attributes} ({x}, gamma{n}, beta{n}, mean{n}, var{n})"
-
-
-def bn(x, n="", attributes=""):
-    return BN.format(x=x, n=n, attributes=attributes)
-
-
-class Graph:
-    """A graph in ONNX's own text, before and after the passes."""
-
-    def __init__(self, signature, body, *, opset=21, **arrays):
-        text = f'<ir_version: 10, opset_import: ["" : {opset}]> g {signature} {{ {body} }}'
-        proto = onnx.parser.parse_model(text)
-        for name, array in arrays.items():
-            proto.graph.initializer.append(numpy_helper.from_array(array, name))
-        for number, node in enumerate(proto.graph.node):
-            node.name = f"{node.op_type}_{number}"
-        onnx.checker.check_model(proto, full_check=True)
-        self.before = proto
-        model = ir.from_proto(onnx.shape_inference.infer_shapes(proto))
-        self.rewrites = optimize(model)
-        self.after = ir.to_proto(model)
-        self.model = model
-        onnx.checker.check_model(self.after, full_check=True)
-
-    @property
-    def ops(self):
-        return Counter(node.op_type for node in self.model.graph.all_nodes())
-
-    def assert_same(self, *, atol=1e-4, **feeds):
-        before, after = (open_model(each, optimize=False) for each in (self.before, self.after))
-        assert [each.name for each in after.outputs] == [each.name for each in before.outputs]
-        expected, actual = before.run(feeds), after.run(feeds)
-        for name, array in expected.items():
-            scale = max(1.0, np.abs(array.astype(np.float64)).max())
-            np.testing.assert_allclose(actual[name], array, rtol=0, atol=atol * scale, err_msg=name)
-
+from tests.exporters.graph.graphs import Graph, bn, norm, normal
 
 IMAGES = "(float[n, 4, 6, 6] x) => (float[n, c, h, w] y)"
 
@@ -338,60 +279,6 @@ def test_a_product_that_broadcasts_is_no_map_per_channel():
     graph.assert_same(x=normal(2, 4, 6, 6))
 
 
-def test_what_a_branch_reads_from_outside_keeps_its_numbers():
-    graph = Graph(
-        "(float[n, 4, 6, 6] x, bool c) => (float[n, 4, 4, 4] y)",
-        f"""
-        a = Conv (x, w)
-        y = If (c) <
-          then_branch = t () => (float[n, 4, 4, 4] p) {{ p = {bn("a")} }},
-          else_branch = e () => (float[n, 4, 4, 4] q) {{ q = Relu (a) }}
-        >
-        """,
-        w=normal(4, 4, 3, 3),
-        **norm(4),
-    )
-    assert graph.ops["BatchNormalization"] == 1
-    for chosen in (True, False):
-        graph.assert_same(x=normal(2, 4, 6, 6), c=np.array(chosen))
-
-
-def test_a_conv_inside_a_branch_takes_its_norm_up():
-    graph = Graph(
-        "(float[n, 4, 6, 6] x, bool c) => (float[n, 4, 4, 4] y)",
-        f"""
-        y = If (c) <
-          then_branch = t () => (float[n, 4, 4, 4] p) {{ a = Conv (x, w) p = {bn("a")} }},
-          else_branch = e () => (float[n, 4, 4, 4] q) {{ q = Conv (x, w) }}
-        >
-        """,
-        w=normal(4, 4, 3, 3),
-        **norm(4),
-    )
-    assert graph.ops == Counter({"If": 1, "Conv": 2})
-    for chosen in (True, False):
-        graph.assert_same(x=normal(2, 4, 6, 6), c=np.array(chosen))
-
-
-def test_a_loop_computes_what_it_did():
-    graph = Graph(
-        "(float[n, 4] x, int64 count) => (float[n, 4] y)",
-        f"""
-        go = Constant <value = bool {{1}}> ()
-        y = Loop (count, go, x) <
-          body = step (int64 i, bool again, float[n, 4] z) => (bool more, float[n, 4] out) {{
-            more = Identity (again)
-            a = MatMul (z, w)
-            out = {bn("a")}
-          }}
-        >
-        """,
-        w=normal(4, 4),
-        **norm(4),
-    )
-    graph.assert_same(x=normal(2, 4), count=np.array(3))
-
-
 def test_unfolded_products_and_sums_become_one_norm():
     graph = Graph(
         "(float[n, 4, 6, 6] x) => (float[n, 4, 6, 6] y)",
@@ -436,18 +323,3 @@ def test_the_metadata_of_a_conv_survive_its_fold():
     (conv,) = model.graph
     assert conv.metadata_props["scope"] == "stem.conv"
     assert conv.name == "Conv_0"
-
-
-def test_two_outputs_that_are_one_value_stay_two():
-    graph = Graph(
-        "(float[n, 4] x) => (float[n, 4] y, float[n, 4] z)", "y = Relu (x) z = Identity (y)"
-    )
-    graph.assert_same(x=normal(2, 4))
-
-
-def test_an_input_that_is_returned_stays_an_output():
-    graph = Graph(
-        "(float[n, 4] x) => (float[n, 4] y, float[n, 4] z)",
-        "y = Identity (x) one = Constant <value_float = 1.0> () z = Mul (x, one)",
-    )
-    graph.assert_same(x=normal(2, 4))

@@ -1,0 +1,69 @@
+"""How far each norm layer's own output is from torch's, inside the file. Judges nothing.
+
+A fold keeps the name of the value that a layer gave, on whichever node computes it now (the
+convolution that took a batch norm in, say). So that value can be looked at in the file and compared
+with what the layer's module returns in float64: a wrong fold has a name, not just a wrong model.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import onnx
+import torch
+
+from bundle import OpenModel, open_model
+from exporters.calls import Call
+from exporters.eager import Eager, to_numpy
+
+__all__ = ["measure_layers"]
+
+
+def measure_layers(
+    model: onnx.ModelProto,
+    layers: Collection[str],
+    *,
+    leaving: Mapping[str, str],
+    reference: Eager,
+    call: Call,
+    tensors: Sequence[torch.Tensor],
+) -> dict[str, float]:
+    """The largest absolute difference between each layer's output in the file and in torch.
+
+    Args:
+        model: the file.
+        layers: qualified names of modules.
+        leaving: for each module, the value that the rest of the graph took from it when it was
+            emitted.
+        reference: the model in float64.
+        call: names the inputs.
+        tensors: inputs.
+
+    Returns:
+        By layer. A layer has no entry where no value of the file is its output any more (its
+        arithmetic went into a node behind it), where it ran more than once, or not at all.
+    """
+    wanted = reference.outputs_of(layers, tensors)
+    produced = {name for node in model.graph.node for name in node.output}
+    carriers = {layer: leaving[layer] for layer in wanted if leaving.get(layer) in produced}
+    opened = _open_with(model, set(carriers.values()))
+    feeds = {name: to_numpy(t) for name, t in zip(call.names, tensors, strict=True)}
+    got = opened.run(feeds, sorted(set(carriers.values())))
+    return {
+        layer: _largest_difference(wanted[layer], got[value])
+        for layer, value in carriers.items()
+        if wanted[layer].shape == got[value].shape
+    }
+
+
+def _open_with(model: onnx.ModelProto, values: Collection[str]) -> OpenModel:
+    """The model with some of its inner values as outputs too."""
+    open_ended = onnx.ModelProto()
+    open_ended.CopyFrom(model)
+    given = {value.name for value in model.graph.output}
+    types = {value.name: value for value in model.graph.value_info}
+    open_ended.graph.output.extend(types[name] for name in sorted(set(values) - given))
+    return open_model(open_ended)
+
+
+def _largest_difference(wanted: np.ndarray, got: np.ndarray) -> float:
+    return float(np.abs(wanted - got.astype(np.float64)).max(initial=0.0))
