@@ -129,7 +129,7 @@ class OpenModel:
 
         Args:
             feeds: an array for each input, in its `Datatype.numpy` dtype.
-            outputs: the names of the outputs that are wanted; all when left out.
+            outputs: the names of the outputs that are wanted; all when left out or empty.
 
         Returns:
             The wanted outputs by name, in their `Datatype.numpy` dtypes.
@@ -140,7 +140,7 @@ class OpenModel:
             RunFailed: the model failed for a reason that is not its input.
         """
         self._check(feeds)
-        wanted = list(self._output_types) if outputs is None else list(outputs)
+        wanted = list(outputs or self._output_types)
         arrays, escaped = self._to_runtime(feeds)
         try:
             results = self._run_session(arrays, wanted)

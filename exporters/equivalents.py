@@ -3,9 +3,11 @@
 Not for: judging whether such calls may be there (`exporters.scan` did that before).
 
 The converter takes every batch norm that has running statistics for one in eval mode, and writes an
-instance norm in eval mode with its statistics repeated for each sample.
+instance norm in eval mode with its statistics repeated for each sample. It hands attention masks
+over as they are, and ONNX Runtime's Attention does not broadcast them over queries and keys.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import fx, ops
@@ -26,6 +28,8 @@ def put_equivalents(program: ExportedProgram) -> None:
             _mend_instance_norm(node)
         elif node.target is _ATEN.batch_norm.default and argument(node, "training"):
             _batch_norm_over_batch(node)
+        elif node.target is _ATEN.scaled_dot_product_attention.default:
+            _expand_attention_mask(node)
     program.graph.lint()
     program.graph_module.recompile()
 
@@ -57,14 +61,8 @@ def _batch_norm_over_batch(node: fx.Node) -> None:
     use_input_stats, cudnn = True, False
     momentum, epsilon = argument(node, "momentum"), argument(node, "eps")
     rest = weight, bias, None, None, use_input_stats, momentum, epsilon, cudnn
-    graph = node.graph
-
-    def call(target: OpOverload[..., Any], *args: Any) -> fx.Node:
-        made = graph.call_function(target, args)
-        made.meta = {key: value for key, value in node.meta.items() if key != "val"}
-        return made
-
-    with graph.inserting_before(node):
+    call = _caller(node)
+    with node.graph.inserting_before(node):
         if is_one_row(x) and x.meta["val"].ndim > 2:
             norm = call(_ATEN.instance_norm.default, x, *rest)
         else:
@@ -74,4 +72,33 @@ def _batch_norm_over_batch(node: fx.Node) -> None:
             shaped = call(_ATEN.view_as.default, normalized, by_channel)
             norm = call(_ATEN.transpose.int, shaped, 0, 1)
     node.replace_all_uses_with(norm)
-    graph.erase_node(node)
+    node.graph.erase_node(node)
+
+
+def _expand_attention_mask(node: fx.Node) -> None:
+    mask = argument(node, "attn_mask")
+    if mask is None:
+        return
+    shape = mask.meta["val"].shape
+    sources = {-2: argument(node, "query"), -1: argument(node, "key")}
+    spread = [axis for axis in sources if isinstance(shape[axis], int) and shape[axis] == 1]
+    call = _caller(node)
+    with node.graph.inserting_before(node):
+        sizes: list[fx.Node | int] = [-1] * len(shape)
+        for axis in spread:
+            rank = sources[axis].meta["val"].ndim
+            sizes[axis] = call(_ATEN.sym_size.int, sources[axis], rank - 2)
+        if spread:
+            expanded = call(_ATEN.expand.default, mask, sizes)
+            node.replace_input_with(mask, expanded)
+
+
+def _caller(node: fx.Node) -> Callable[..., fx.Node]:
+    """Makes calls for the module that made a call."""
+
+    def call(target: OpOverload[..., Any], *args: Any) -> fx.Node:
+        made = node.graph.call_function(target, args)
+        made.meta = {key: value for key, value in node.meta.items() if key != "val"}
+        return made
+
+    return call

@@ -45,6 +45,8 @@ def measure_layers(
     wanted = reference.outputs_of(layers, tensors)
     produced = {name for node in model.graph.node for name in node.output}
     carriers = {layer: leaving[layer] for layer in wanted if leaving.get(layer) in produced}
+    if not carriers:
+        return {}
     opened = _open_with(model, set(carriers.values()))
     feeds = {name: to_numpy(t) for name, t in zip(call.names, tensors, strict=True)}
     got = opened.run(feeds, sorted(set(carriers.values())))

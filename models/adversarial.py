@@ -48,6 +48,10 @@ class Adversarial:
             student = deepcopy(model).train()
             teach = torch.optim.Adam(student.parameters(), lr=self.learning_rate, betas=BETAS)
             learn = torch.optim.Adam(judge.parameters(), lr=self.learning_rate, betas=BETAS)
+            schedules = [
+                torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+                for optimizer in (teach, learn)
+            ]
             for step in range(1, steps + 1):
                 real, labels = self.draw(self.batch_size, generator)
                 drawn = student(*self.draw_inputs(labels, generator))
@@ -58,6 +62,8 @@ class Adversarial:
                     for mine, new in averaged:
                         mine.lerp_(new, max(1 - MEMORY, 1 / step))
                     distance = (real.mean(dim=0) - drawn.mean(dim=0)).square().mean().item()
+                for schedule in schedules:
+                    schedule.step()
                 distances.append(distance)
                 progress.update(step, steps, f"distance of the means {distance:.5f}")
         model.eval()

@@ -9,7 +9,7 @@ from models.recipe import Supervised
 from models.scene import Scene
 from models.transformer import SelfAttention, Sinusoids
 
-FEATURES, HEADS, LAYERS, DROPOUT = 64, 4, 4, 0.15
+FEATURES, HEADS, LAYERS, DROPOUT = 64, 4, 4, 0.1
 WIDENING = 4
 
 
@@ -83,7 +83,7 @@ SCENE = Scene(
     baselines=next_character.BASELINES,
     recipe=Supervised(
         seed=1,
-        steps=900,
+        steps=1200,
         batch_size=32,
         learning_rate=3e-3,
         weight_decay=0.1,

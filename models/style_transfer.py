@@ -24,7 +24,7 @@ WIDTHS = (16, 32, 48)
 BLOCKS = 2
 STYLE = slice(140, 330), slice(110, 280)
 """Rows and columns of the temple's roofs and windows in the training part of its photograph."""
-STYLE_WEIGHT = 1.5
+STYLE_WEIGHT = 0.4
 """The weight of texture against content."""
 BLUR = 2
 """Content is compared after averaging over so many pixels, which leaves texture free."""
@@ -214,5 +214,5 @@ SCENE = Scene(
         "the unpainted picture": _unpainted,
         "the picture with the style's colour statistics": _recoloured,
     },
-    recipe=Supervised(seed=1, steps=800, batch_size=4, learning_rate=4e-3, draw=_draw, loss=_loss),
+    recipe=Supervised(seed=1, steps=1000, batch_size=4, learning_rate=4e-3, draw=_draw, loss=_loss),
 )

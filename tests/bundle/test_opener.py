@@ -108,6 +108,7 @@ def test_only_the_wanted_outputs_are_computed_in_the_wanted_order():
     opened = open_model(model(nodes, [value("x", ["n"])], [value("a", ["n"]), value("b", ["n"])]))
     assert list(opened.run({"x": np.float32([1])}, ["b"])) == ["b"]
     assert list(opened.run({"x": np.float32([1])})) == ["a", "b"]
+    assert list(opened.run({"x": np.float32([1])}, [])) == ["a", "b"]
 
 
 def test_dimensions_keep_their_names():
