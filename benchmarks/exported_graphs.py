@@ -21,12 +21,12 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import onnxruntime
 import torch
 from rich.progress import track
 from torch import nn
 
 from bundle import open_model
+from bundle.runtime import onnxruntime
 from exporters import export
 from models import SCENES
 from models.norms import SwitchableNorm2d

@@ -14,9 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from google.protobuf.message import DecodeError
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from bundle.errors import (
     InputInvalid,
@@ -27,6 +25,7 @@ from bundle.errors import (
 )
 from bundle.lowering import group_normalizations, lower_group_normalization
 from bundle.providers import Provider, ProviderPolicy, has_kernel, resolve
+from bundle.runtime import binding, onnxruntime
 from bundle.strings import decode_elements, encode_elements
 from bundle.tensors import UNNAMED, Datatype, TensorSpec
 
@@ -51,14 +50,14 @@ _RUNTIME_TYPES = {
 _EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 _RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 _OPEN_ERRORS = (
-    runtime.EPFail,
-    runtime.Fail,
-    runtime.InvalidArgument,
-    runtime.InvalidGraph,
-    runtime.InvalidProtobuf,
-    runtime.NoSuchFile,
-    runtime.NotImplemented,
-    runtime.RuntimeException,
+    binding.EPFail,
+    binding.Fail,
+    binding.InvalidArgument,
+    binding.InvalidGraph,
+    binding.InvalidProtobuf,
+    binding.NoSuchFile,
+    binding.NotImplemented,
+    binding.RuntimeException,
 )
 _PROTOBUF_LIMIT = 2**31 - 1
 
@@ -144,13 +143,13 @@ class OpenModel:
         arrays, escaped = self._to_runtime(feeds)
         try:
             results = self._run_session(arrays, wanted)
-        except (runtime.InvalidArgument, runtime.Fail, runtime.RuntimeException) as err:
+        except (binding.InvalidArgument, binding.Fail, binding.RuntimeException) as err:
             message = _first_line(err)
-            if isinstance(err, runtime.RuntimeException) or "allocate memory" in message:
+            if isinstance(err, binding.RuntimeException) or "allocate memory" in message:
                 raise RunFailed(f"the model failed while it ran: {message}") from err
             # kernels report a shape or an index that does not fit as one of the other two
             raise InputInvalid(f"the model cannot compute this input: {message}") from err
-        except runtime.EPFail as err:
+        except binding.EPFail as err:
             raise RunFailed(f"the execution provider failed: {_first_line(err)}") from err
         return {
             name: self._from_runtime(name, result, escaped=escaped)

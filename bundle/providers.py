@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state
-
 from bundle.errors import ProviderUnavailable
+from bundle.runtime import binding, onnxruntime
 
 __all__ = ["CPU", "CUDA", "Provider", "ProviderPolicy", "has_kernel", "resolve"]
 
@@ -83,7 +81,7 @@ def has_kernel(provider: str, op_type: str, *, opset: int, domain: str = "") -> 
 @cache
 def _kernels() -> dict[tuple[str, str, str], list[tuple[int, int]]]:
     kernels: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
-    for kernel in onnxruntime_pybind11_state.get_all_opkernel_def():
+    for kernel in binding.get_all_opkernel_def():
         key = (kernel.provider, kernel.domain, kernel.op_name)
         kernels.setdefault(key, []).append(kernel.version_range)
     return kernels

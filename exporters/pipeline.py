@@ -10,7 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
-import onnxruntime
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
@@ -23,6 +22,7 @@ from bundle import (
     write_bundle,
 )
 from bundle.manifest import ModelName
+from bundle.runtime import onnxruntime
 from exporters.batch import NOISE, layers_over_batch, movement_by_neighbours
 from exporters.calls import Example, Flat
 from exporters.census import take_census

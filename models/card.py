@@ -53,7 +53,8 @@ def write_card(scene: Scene, training: Training) -> None:
 | outputs | {", ".join(f"`{name}`" for name in scene.output_names)} |
 
 ## How good it is
-On {test_set.items} held-out items that no training step has seen:
+On the held-out split, which no training step has seen ({test_set.items} items in
+{len(test_set.batches)} requests):
 
 | | metric | value | |
 |---|---|---|---|
@@ -67,7 +68,8 @@ On {test_set.items} held-out items that no training step has seen:
 **Licence.** {scene.notes.licence}
 
 ## Training
-`normserve train {scene.name}` makes the weights and this card anew: seed {recipe.seed},
+`normserve train {scene.name}` makes the weights and this card anew, bit for bit on
+the same processor with the same versions: seed {recipe.seed},
 {recipe.steps} steps, {training.cpu_seconds:.0f} s of one CPU core.
 With {versions}.
 

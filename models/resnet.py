@@ -1,5 +1,7 @@
 """Batch normalization's home: a residual network (He et al. 2016, arXiv:1512.03385) for digits."""
 
+from functools import cache
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -99,6 +101,7 @@ def _real(start: int, count: int) -> tuple[Tensor, ...]:
     return (torch.from_numpy(digits(Split.TRAIN).pixels[start : start + count, None]),)
 
 
+@cache
 def _test_set() -> TestSet:
     source = digits(Split.TEST)
     return TestSet(cut(REQUEST_ITEMS, pixels=source.pixels[:, None]), {"labels": source.labels})

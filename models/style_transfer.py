@@ -31,7 +31,7 @@ BLUR = 2
 CONTRAST_EPS = 1e-3
 """Variances of brightness below this count as flat."""
 REQUEST_ITEMS = 4
-TEST_SIZES = (((SIDE, SIDE), 24), ((96, 80), 12))
+TEST_SIZES = (((SIDE, SIDE), 16), ((80, 72), 8))
 """Held-out pieces: (height, width) and how many."""
 TEST_SEED = 14
 

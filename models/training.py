@@ -1,5 +1,6 @@
 """Turn a scene's recipe into its committed weights and its model card."""
 
+import json
 import platform
 import time
 from importlib.metadata import version
@@ -16,6 +17,10 @@ from models.scene import Arrays, Progress, Run, Scene
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "statsmodels")
 """What the weights and the data depend on."""
+
+RECIPE = "recipe"
+"""The one key of the weights' metadata, a JSON object. Several keys would be written in an order
+that differs from run to run, and the same training would not give the same file."""
 
 
 def runner(module: nn.Module, chosen: Scene) -> Run:
@@ -47,6 +52,19 @@ def train(chosen: Scene, progress: Progress, *, steps: int | None = None) -> nn.
     return module
 
 
+def _origin(chosen: Scene, value: float) -> dict[str, str | int | float]:
+    """Say where weights come from."""
+    return {
+        "scene": chosen.name,
+        "seed": chosen.recipe.seed,
+        "steps": chosen.recipe.steps,
+        "threads": THREADS,
+        "metric": chosen.metric.name,
+        "value": value,
+        "torch": torch.__version__,
+    }
+
+
 def train_scene(name: str, progress: Progress) -> float:
     """Train a scene, judge it on its held-out split, and write its weights and its card.
 
@@ -66,15 +84,7 @@ def train_scene(name: str, progress: Progress) -> float:
     value = chosen.metric.compute(outputs, test_set)
     weights = save(
         {key: tensor.contiguous() for key, tensor in module.state_dict().items()},
-        metadata={
-            "scene": chosen.name,
-            "seed": str(chosen.recipe.seed),
-            "steps": str(chosen.recipe.steps),
-            "threads": str(THREADS),
-            "metric": chosen.metric.name,
-            "value": repr(value),
-            "torch": torch.__version__,
-        },
+        metadata={RECIPE: json.dumps(_origin(chosen, value), sort_keys=True)},
     )
     chosen.weights.write_bytes(weights)
     write_card(

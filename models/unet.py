@@ -168,6 +168,6 @@ SCENE = Scene(
     ),
     baselines={"background everywhere": _all_background},
     recipe=Supervised(
-        seed=1, steps=5000, batch_size=BATCH, learning_rate=3e-3, draw=_draw, loss=_loss
+        seed=1, steps=7000, batch_size=BATCH, learning_rate=3e-3, draw=_draw, loss=_loss
     ),
 )

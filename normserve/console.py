@@ -18,9 +18,12 @@ from rich.table import Table
 
 from bundle import Bundle
 
+_WIDTH = 120
+
 __all__ = ["Bar", "bar", "norm_table", "stderr", "stdout"]
 
-stdout = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+# a log or a pipe has no width of its own; tables are for reading all the same
+stdout = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 stderr = Console(stderr=True, highlight=False)
 
 

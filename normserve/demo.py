@@ -114,7 +114,9 @@ def _service(repository: Path, *, port: int) -> Iterator[tuple[str, "subprocess.
             yield url, process
         except click.ClickException:
             log.seek(0)
-            stderr.print(escape(log.read().decode(errors="replace")[-4000:]))
+            lines = log.read().decode(errors="replace").splitlines()
+            wrong = [line for line in lines if "status=200" not in line]
+            stderr.print(escape("\n".join(["what the service logged:", *wrong[-20:]])))
             raise
         finally:
             process.terminate()

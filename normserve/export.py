@@ -1,5 +1,6 @@
 """``normserve export``: a network of the zoo, or anybody's model, into a repository."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,7 @@ def _from_factory(
     target: str, checkpoint: Path | None, inputs: tuple[InputSpec, ...]
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The model of a factory, and the arguments of `exporters.export` that say how it is called."""
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it: a package need not be installed
     made = resolve_factory(target)()
     module, example = made if isinstance(made, tuple) else (made, None)
     arguments: dict[str, Any] = {"source": target}

@@ -1,6 +1,8 @@
 """Nothing is imported that must not be, and what the documents say is there is there."""
 
 import itertools
+import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -24,7 +26,7 @@ def imported_by(statement):
     "statement",
     [
         "import service.server",
-        "from service.app import create_app",
+        "from service.http import create_app",
         "import bundle",
         "import normserve.serve",
     ],
@@ -39,6 +41,25 @@ def test_the_contract_imports_no_web_framework():
 
 def test_the_command_line_imports_only_what_the_command_needs():
     assert not imported_by("import normserve.cli") & {"torch", "onnxruntime", "fastapi"}
+
+
+def test_onnx_runtime_is_loaded_with_its_telemetry_off_and_in_one_place():
+    code = "import os, bundle; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"},
+    )
+    assert done.stdout.strip() == "1"
+    loaders = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("bundle", "exporters", "models", "normserve", "service")
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(r"^\s*(import|from) onnxruntime", path.read_text(), re.MULTILINE)
+    }
+    assert loaders == {"bundle/runtime.py"}
 
 
 def test_every_dependency_has_an_exact_version_in_the_constraints():

@@ -9,7 +9,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.datasets import load_digits
 
 from models.data.split import Split
 
@@ -42,6 +41,8 @@ class Digits:
 @cache
 def digits(split: Split) -> Digits:
     """Read one part of the digits."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - an extra that naming a scene must not need
+
     bunch = load_digits()
     pixels = (bunch.images / BRIGHTEST).astype(np.float32)
     labels = bunch.target.astype(np.int64)

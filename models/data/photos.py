@@ -4,7 +4,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.datasets import load_sample_images
 
 from models.data.split import Split
 
@@ -19,6 +18,8 @@ LICENCE = "CC BY 2.0 (danielbuechele and vultilion, flickr)."
 @cache
 def photos(split: Split) -> tuple[npt.NDArray[np.float32], ...]:
     """Read one part of each photograph: (3, height, width) in [0, 1]; china first."""
+    from sklearn.datasets import load_sample_images  # noqa: PLC0415 - an extra that naming a scene must not need
+
     parts = []
     for image in load_sample_images().images:
         cut = round(image.shape[1] * (1 - HELD_OUT))

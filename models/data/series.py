@@ -5,7 +5,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from statsmodels.datasets import co2
 
 from models.data.split import Split
 
@@ -37,6 +36,8 @@ class Windows:
 @cache
 def series(split: Split) -> npt.NDArray[np.float32]:
     """Read the months of one split: (months,) in ppm."""
+    from statsmodels.datasets import co2  # noqa: PLC0415 - an extra that naming a scene must not need
+
     monthly = co2.load_pandas().data["co2"].resample("MS").mean().interpolate()
     months = monthly.index.strftime("%Y-%m")
     held_out = (months >= HELD_OUT_FROM) == (split is Split.TEST)

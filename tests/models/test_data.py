@@ -1,5 +1,8 @@
 """The splits don't overlap, and what is composed is what is said."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -81,3 +84,11 @@ def test_arrays_are_cut_into_requests_with_a_rest():
     batches = cut(2, x=np.arange(5), y=np.arange(10).reshape(5, 2))
     assert [batch["x"].tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
     assert batches[2]["y"].tolist() == [[8, 9]]
+
+
+def test_naming_a_scene_needs_no_data_package():
+    code = (
+        "import sys, models; print(sorted({'sklearn', 'statsmodels', 'pandas'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.strip() == "[]", answer.stderr

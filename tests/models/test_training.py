@@ -30,6 +30,13 @@ def test_training_a_scene_writes_weights_and_card_that_agree(short_resnet):
     assert read_value(short_resnet.card) == short_resnet.metric.format(value)
 
 
+def test_training_a_scene_again_gives_the_same_file(short_resnet):
+    train_scene("resnet", Silence())
+    first = short_resnet.weights.read_bytes()
+    train_scene("resnet", Silence())
+    assert short_resnet.weights.read_bytes() == first
+
+
 def test_a_card_tells_data_licence_seed_and_versions(short_resnet):
     train_scene("resnet", Silence())
     card = short_resnet.card.read_text(encoding="utf-8")
