@@ -29,8 +29,10 @@ __all__ = [
 _CLASSES = (
     _NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.CrossMapLRN2d,
 )  # fmt: skip
-# "NoLayerNormConvLayer" is a layer without one
-_BLOCKS = re.compile(r"[Nn]orm\w*(Conv|Linear|Layer|Block|Attention|M[Ll][Pp]|Embed|Head)")
+# "NoLayerNormConvLayer" is a layer without one; a network with weight norm normalizes weights
+_BLOCKS = re.compile(
+    r"[Nn]orm\w*(Conv|Linear|Layer|Block|Attention|M[Ll][Pp]|Embed|Head)|(Weight|Spectral)Norm"
+)
 _NAMES = re.compile(r"[Nn]orm(?!al(?!i))|GRN|LRN|FRN|AdaIN|FilterResponse|SPADE")
 _STANDARDIZED = re.compile(r"StdConv|WSConv|WeightStandard|StandardizedConv", re.IGNORECASE)
 _FUNCTIONS = frozenset({"batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"})
