@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import io
 import json
+import logging
 import statistics
 import tempfile
 import time
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    logging.disable(logging.WARNING)  # what torch's exporter says of packages that are not there
     results = {}
     for name, (module, inputs) in track(cases().items(), description="measuring"):
         plain, ours = plain_session(module, inputs), our_session(module, inputs)

@@ -9,6 +9,7 @@ A model file keeps the standard operator; whoever opens a session lowers it in m
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,14 +41,14 @@ def lower_group_normalization(model: onnx.ModelProto) -> tuple[str, ...]:
     if opset < _GROUP_NORM_SINCE:
         return ()
     fresh = _fresh_names(model.graph)
-    element_of = _element_types(model)
+    types = _tensor_types(model)
     lowered: list[str] = []
     for graph in _graphs(model.graph):
         nodes: list[onnx.NodeProto] = []
         for node in graph.node:
-            if _is_group_norm(node) and node.input[0] in element_of:
+            if _is_group_norm(node) and node.input[0] in types:
                 lowered.append(node.name or node.output[0])
-                nodes.extend(_lower(node, element_of[node.input[0]], opset=opset, fresh=fresh))
+                nodes.extend(_lower(node, types[node.input[0]], opset=opset, fresh=fresh))
             else:
                 nodes.append(node)
         if len(nodes) != len(graph.node):
@@ -56,9 +57,16 @@ def lower_group_normalization(model: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(lowered)
 
 
+@dataclass(frozen=True, slots=True)
+class _TensorType:
+    element: int
+    rank: int | None
+
+
 def _lower(
-    node: onnx.NodeProto, element: int, *, opset: int, fresh: Callable[[str], str]
+    node: onnx.NodeProto, given: _TensorType, *, opset: int, fresh: Callable[[str], str]
 ) -> list[onnx.NodeProto]:
+    element = given.element
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     groups, epsilon = attributes["num_groups"], attributes.get("epsilon", 1e-5)
     x, scale, shift = node.input
@@ -79,27 +87,37 @@ def _lower(
             return value
         return add("Cast", value, to=onnx.TensorProto.FLOAT)
 
+    def spatial_axes() -> str:  # 1 to rank - 2: a column of channels beside them
+        if given.rank is not None:
+            return constant(np.arange(1, given.rank - 1))
+        one = constant(np.array(1, np.int64))
+        return add("Range", one, add("Sub", add("Size", shape), one), one)
+
     shape = add("Shape", x)
     grouped = add("Reshape", as_float(x), constant(np.array([0, groups, -1], np.int64)))
     if opset < _SCALE_PER_CHANNEL_SINCE:
-        result = add(
+        normalized = add(
             "InstanceNormalization", grouped, as_float(scale), as_float(shift), epsilon=epsilon
         )
+        result = add("Reshape", normalized, shape)
     else:
         one, zero = np.ones(groups, np.float32), np.zeros(groups, np.float32)
         normalized = add(
             "InstanceNormalization", grouped, constant(one), constant(zero), epsilon=epsilon
         )
-        ends = constant(np.array([0], np.int64)), constant(np.array([-1], np.int64))
-        by_channel = add("Concat", ends[0], add("Shape", scale), ends[1], axis=0)
-        column = constant(np.array([1], np.int64))
-        channels = add("Reshape", normalized, by_channel)
-        scaled = add("Mul", channels, add("Unsqueeze", as_float(scale), column))
-        result = add("Add", scaled, add("Unsqueeze", as_float(shift), column))
-    if element == onnx.TensorProto.FLOAT:
-        add("Reshape", result, shape, output=node.output[0])
+        spatial = spatial_axes()
+        scaled = add(
+            "Mul",
+            add("Reshape", normalized, shape),
+            add("Unsqueeze", as_float(scale), spatial),
+        )
+        result = add("Add", scaled, add("Unsqueeze", as_float(shift), spatial))
+    # the last node gets the name of the output, which others go on to read
+    last = nodes[-1]
+    if element != onnx.TensorProto.FLOAT:
+        add("Cast", result, output=node.output[0], to=element)
     else:
-        add("Cast", add("Reshape", result, shape), output=node.output[0], to=element)
+        last.output[0] = node.output[0]
     return nodes
 
 
@@ -119,22 +137,24 @@ def _graphs(graph: onnx.GraphProto) -> Iterable[onnx.GraphProto]:
                     yield from _graphs(inner)
 
 
-def _element_types(model: onnx.ModelProto) -> dict[str, int]:
-    """The element type of each value, as far as the file says or inference can tell."""
+def _tensor_types(model: onnx.ModelProto) -> dict[str, _TensorType]:
+    """The type of each value, as far as the file says or inference can tell."""
     types = _declared_types(model.graph)
     inputs = {n.input[0] for g in _graphs(model.graph) for n in g.node if _is_group_norm(n)}
-    if inputs <= types.keys():
+    if all(name in types and types[name].rank is not None for name in inputs):
         return types
-    return _declared_types(onnx.shape_inference.infer_shapes(model).graph) | types
+    return types | _declared_types(onnx.shape_inference.infer_shapes(model).graph)
 
 
-def _declared_types(graph: onnx.GraphProto) -> dict[str, int]:
-    types: dict[str, int] = {}
+def _declared_types(graph: onnx.GraphProto) -> dict[str, _TensorType]:
+    types: dict[str, _TensorType] = {}
     for inner in _graphs(graph):
         for value in (*inner.input, *inner.value_info, *inner.output):
-            if value.type.tensor_type.elem_type:
-                types[value.name] = value.type.tensor_type.elem_type
-        types |= {tensor.name: tensor.data_type for tensor in inner.initializer}
+            tensor = value.type.tensor_type
+            if tensor.elem_type:
+                rank = len(tensor.shape.dim) if tensor.HasField("shape") else None
+                types[value.name] = _TensorType(tensor.elem_type, rank)
+        types |= {t.name: _TensorType(t.data_type, len(t.dims)) for t in inner.initializer}
     return types
 
 

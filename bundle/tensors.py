@@ -82,6 +82,8 @@ class Datatype(StrEnum):
         """
         if dtype.kind in "OSU":
             return cls.BYTES
+        if (known := _FROM_NUMPY.get(dtype)) is not None:
+            return known
         try:
             return _FROM_NUMPY[dtype.newbyteorder("=")]
         except KeyError:

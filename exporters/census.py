@@ -25,6 +25,7 @@ _PLUMBING = frozenset({
     "Cast", "Concat", "Constant", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice",
     "Squeeze", "Transpose", "Unsqueeze",
 })  # fmt: skip
+_COLLAPSED = "collapse"  # any scale and shift for each channel, as one BatchNormalization
 _SINCE_OPSET = {"RMS": ("RMSNormalization", 23), "GroupNorm": ("GroupNormalization", 21)}
 
 
@@ -91,13 +92,14 @@ def _outcome(
         name
         for name in candidates
         if trail.operator(name) in _NORMS
+        and candidates[name] != _COLLAPSED
         and (name not in folded or not layer.names.isdisjoint(trail.scopes(name)))
     ]
     folded = [name for name in folded if name not in norms]
     own = [
         name
         for name, rule in candidates.items()
-        if rule is None and trail.operator(name) not in _PLUMBING
+        if rule in (None, _COLLAPSED) and trail.operator(name) not in _PLUMBING
     ]
     if norms and not _is_another_operator(layer.kind, opset):
         said = f"as {trail.said(norms)}"

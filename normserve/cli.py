@@ -4,10 +4,14 @@
 """
 
 import importlib
+import os
 
 import click
 
 __all__ = ["main"]
+
+# Idle OpenMP threads of torch spin by default; on busy cores that made exports many times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _COMMANDS = {
     "demo": "Export, prove, serve and question every network of the zoo.",

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,9 +19,14 @@ from rich.table import Table
 
 from bundle import Bundle
 
-_WIDTH = 120
+NORM_LEGEND = (
+    "error: the largest difference between a layer's output in the file and in PyTorch (float64);"
+    " none where its arithmetic is in a node behind it or in a weight"
+)
 
-__all__ = ["Bar", "bar", "norm_table", "stderr", "stdout"]
+_WIDTH = 132
+
+__all__ = ["NORM_LEGEND", "Bar", "bar", "norm_table", "stderr", "stdout"]
 
 # a log or a pipe has no width of its own; tables are for reading all the same
 stdout = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
@@ -64,6 +70,7 @@ def norm_table(bundle: Bundle) -> Table:
     manifest = bundle.manifest
     table = Table(
         title=f"{manifest.name} version {manifest.version}: {len(manifest.norms)} layers",
+        box=box.SIMPLE_HEAD,
         title_justify="left",
         title_style="bold",
     )
@@ -75,9 +82,4 @@ def norm_table(bundle: Bundle) -> Table:
         # a node that is named for the layer itself need not be named again
         detail = layer.detail.replace(f" '{layer.name}/{layer.op}'", "")
         table.add_row(layer.name, layer.kind, f"{layer.fate}: {detail}", error)
-    table.caption = (
-        "error: the largest difference between the layer's output in the file and in PyTorch"
-        " (float64); none where its arithmetic is in a node behind it or in a weight"
-    )
-    table.caption_justify = "left"
     return table

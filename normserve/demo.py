@@ -18,13 +18,14 @@ from pathlib import Path
 import click
 import numpy as np
 import tritonclient.http as http
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from bundle import Bundle, Datatype, OutputComparison, compare
 from models import SCENES, runner
 from models.scene import Arrays, Scene
-from normserve.console import bar, norm_table, stderr, stdout
+from normserve.console import NORM_LEGEND, bar, norm_table, stderr, stdout
 from normserve.export import export_scene
 
 __all__ = ["command"]
@@ -69,6 +70,8 @@ def command(*, once: bool, repository: Path, port: int) -> None:
     for bundle in bundles.values():
         stdout.print(norm_table(bundle))
         stdout.print()
+    stdout.print(NORM_LEGEND)
+    stdout.print()
     with _service(repository, port=port) as (url, process):
         outcomes = _question(bundles, url)
         stdout.print(_table(outcomes))
@@ -181,11 +184,18 @@ def _infer(client: http.InferenceServerClient, bundle: Bundle, batch: Arrays) ->
 
 
 def _table(outcomes: list[Outcome]) -> Table:
-    table = Table(title="Held-out data through PyTorch and through HTTP", title_justify="left")
-    for heading in ("model", "normalization", "metric"):
-        table.add_column(heading)
-    for heading in ("in PyTorch", "over HTTP", "largest error", "tolerance", "requests/s"):
-        table.add_column(heading, justify="right")
+    table = Table(
+        title="Held-out data through PyTorch and through HTTP",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption="error: the largest difference between an answer over HTTP and PyTorch's",
+        caption_justify="left",
+    )
+    for heading in ("model", "normalization"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("metric", min_width=20)
+    for heading in ("PyTorch", "HTTP", "error", "tolerance", "requests/s"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("agreed")
     for outcome in outcomes:
         metric, worst = outcome.scene.metric, outcome.worst

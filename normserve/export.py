@@ -12,7 +12,7 @@ from bundle import Bundle, BundleError
 from exporters import ExportError, export, load_checkpoint, resolve_factory
 from models import SCENES
 from models.scene import Scene
-from normserve.console import bar, norm_table, stdout
+from normserve.console import NORM_LEGEND, bar, norm_table, stdout
 from normserve.input_spec import InputSpec, parse_input
 
 __all__ = ["command", "export_scene"]
@@ -115,6 +115,7 @@ def command(
     for bundle in bundles:
         stdout.print(norm_table(bundle))
         stdout.print(f"wrote {bundle.path}\n")
+    stdout.print(NORM_LEGEND)
 
 
 def export_scene(

@@ -101,6 +101,26 @@ def test_scale_and_shift_that_are_computed_are_lowered_too():
     np.testing.assert_allclose(result, definition(x, 2, scale, shift), atol=1e-5)
 
 
+def test_a_rank_that_the_file_does_not_tell_is_found_while_it_runs():
+    scale, shift = parameters(4)
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["folded"]),
+        helper.make_node("GroupNormalization", ["folded", "s", "b"], ["y"], num_groups=2),
+    ]
+    proto = model(
+        nodes,
+        [value("x", ["all"]), value("shape", ["rank"], TensorProto.INT64)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        weights={"s": scale, "b": shift},
+    )
+    opened = open_model(proto)
+    assert len(opened.lowered) == 1
+    for shape in ((2, 4, 6), (2, 4, 3, 2), (1, 4, 2, 3, 2)):
+        x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        result = opened.run({"x": x.reshape(-1), "shape": np.int64(shape)})["y"]
+        np.testing.assert_allclose(result, definition(x, 2, scale, shift), atol=1e-5)
+
+
 def test_a_group_norm_inside_a_branch_is_lowered():
     scale, shift = parameters(4)
     inner = helper.make_node("GroupNormalization", ["x", "s", "b"], ["z"], num_groups=2)

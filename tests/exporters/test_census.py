@@ -196,3 +196,20 @@ def test_a_norm_that_is_called_twice_is_kept_where_it_cannot_fold():
 
     assert (norm.fate, norm.op) == ("kept", "BatchNormalization")
     assert "in other calls folded into Gemm 'linear/Gemm'" in norm.detail
+
+
+def test_a_scale_and_shift_written_as_batch_normalization_makes_no_batch_norm_of_a_layer():
+    class CustomNorm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.rand(1, 64, 1, 1) + 0.5)
+            self.shift = nn.Parameter(torch.rand(1, 64, 1, 1))
+
+        def forward(self, x):
+            return torch.tanh(x) * self.scale + self.shift
+
+    (norm,) = take_census(
+        model := nn.Sequential(CustomNorm()), convert(model, torch.randn(2, 64, 8, 8)), {}
+    )
+    assert norm.fate == "decomposed"
+    assert any("BatchNormalization" in node for node in norm.nodes)
