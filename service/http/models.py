@@ -72,7 +72,6 @@ def models_router(plane: DataPlane, *, max_request_bytes: int) -> APIRouter:
 
     @router.post(
         "/v2/repository/index",
-        tags=["repository"],
         summary="Every model version, its state, and the reason for it",
         responses=failures(400, 413, 415),
         openapi_extra=json_body(IndexRequest, required=False, example={"ready": False}),

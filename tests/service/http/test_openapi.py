@@ -28,6 +28,7 @@ def test_every_route_is_documented_with_its_errors(document):
     for path, methods in document["paths"].items():
         (operation,) = methods.values()
         assert operation["summary"]
+        assert len(operation["tags"]) == 1, path
         assert "422" not in operation["responses"], path
         for status, response in operation["responses"].items():
             if status.startswith(("4", "5")):
