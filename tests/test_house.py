@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -90,3 +91,9 @@ def test_every_decision_record_is_listed():
     listed = (folder / "README.md").read_text()
     for record in folder.glob("[0-9]*.md"):
         assert f"({record.name})" in listed, record.name
+
+
+def test_the_published_schema_of_the_manifest_is_the_one_of_the_code():
+    generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    published = (ROOT / "docs" / "manifest.schema.json").read_text()
+    assert generate["manifest_schema"]() == published, "run `make docs`"
