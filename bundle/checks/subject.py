@@ -1,0 +1,130 @@
+"""What a check looks at: a model, and what is known of it. Checks nothing itself."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from bundle.errors import ModelInvalid
+from bundle.golden import read_samples
+from bundle.manifest import DimensionRange, Manifest
+from bundle.opener import OpenModel, open_model
+from bundle.providers import ProviderPolicy
+from bundle.store import Bundle
+
+__all__ = ["Feeds", "Subject"]
+
+Feeds = Mapping[str, np.ndarray]
+"""One run's inputs by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A model under examination.
+
+    Attributes:
+        model: a file (external data beside it), or a model in memory with its data inside.
+        manifest: what its exporter says of it; None for a plain ONNX file.
+        policy: where it is to run.
+        threads: of one run.
+        inputs: real inputs: golden samples, reference inputs; may be empty.
+        seed: of everything random.
+    """
+
+    model: Path | onnx.ModelProto
+    manifest: Manifest | None = None
+    policy: ProviderPolicy = ProviderPolicy.CPU
+    threads: int = 1
+    inputs: tuple[Feeds, ...] = ()
+    seed: int = 20_171_120
+
+    @classmethod
+    def of_bundle(
+        cls,
+        bundle: Bundle,
+        *,
+        policy: ProviderPolicy = ProviderPolicy.CPU,
+        threads: int = 1,
+    ) -> "Subject":
+        """A bundle with its golden samples.
+
+        Raises:
+            SamplesInvalid: a golden sample cannot be read.
+        """
+        manifest = bundle.manifest
+        samples = read_samples(bundle.path, manifest.inputs, manifest.outputs)
+        return cls(
+            model=bundle.model_path,
+            manifest=manifest,
+            policy=policy,
+            threads=threads,
+            inputs=tuple(sample.inputs for sample in samples),
+        )
+
+    def open(self, *, threads: int | None = None, optimize: bool = True) -> OpenModel:
+        """The model as it is served, or with other threads or without optimizations.
+
+        Raises:
+            ModelInvalid: ONNX Runtime refuses it.
+            ProviderUnavailable: the policy requires a provider that is not there.
+        """
+        return open_model(
+            self.model,
+            policy=self.policy,
+            threads=self.threads if threads is None else threads,
+            optimize=optimize,
+        )
+
+    def proto(self) -> onnx.ModelProto:
+        """The model with its weights inside.
+
+        Raises:
+            ModelInvalid: the file cannot be read, or its data cannot be held in memory.
+        """
+        if isinstance(self.model, onnx.ModelProto):
+            return self.model
+        try:
+            return onnx.load_model(self.model)
+        except (OSError, DecodeError, ValueError, onnx.checker.ValidationError) as err:
+            raise ModelInvalid(f"'{self.model}' cannot be read whole: {err}") from err
+
+    def sha256(self) -> str:
+        """The digest of the model: of its file, with that of its external data where it has any.
+
+        Raises:
+            ModelInvalid: a file cannot be read.
+        """
+        if isinstance(self.model, onnx.ModelProto):
+            return hashlib.sha256(self.model.SerializeToString(deterministic=True)).hexdigest()
+        try:
+            digests = [_digest(path) for path in (self.model, *_data_files(self.model))]
+        except (OSError, DecodeError) as err:
+            raise ModelInvalid(f"'{self.model}' cannot be read whole: {err}") from err
+        if len(digests) == 1:
+            return digests[0]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    def range_of(self, dimension: str) -> DimensionRange:
+        """The sizes that a named dimension may have, as far as it is known."""
+        known = {} if self.manifest is None else self.manifest.dimensions
+        return known.get(dimension, DimensionRange())
+
+
+def _data_files(path: Path) -> list[Path]:
+    model = onnx.load_model(path, load_external_data=False)
+    locations = {
+        entry.value
+        for tensor in model.graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return [path.parent / location for location in sorted(locations)]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

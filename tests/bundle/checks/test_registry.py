@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from bundle.checks import Subject, checks, run_checks
+from tests.bundle.checks.texts import parse
+
+PAGES = Path(__file__).parents[3] / "docs" / "checks"
+RELU = parse("(float[batch, 4] x) => (float[batch, 4] y) { y = Relu (x) }")
+
+
+def test_there_are_the_checks_that_need_no_torch():
+    assert list(checks()) == [
+        "batch-invariance",
+        "determinism",
+        "optimization-parity",
+        "threads-parity",
+    ]
+
+
+def test_every_check_has_its_page_and_the_list_names_it():
+    listed = (PAGES / "README.md").read_text()
+    for name in checks():
+        page = (PAGES / f"{name}.md").read_text()
+        assert f"({name}.md)" in listed
+        for section in ("## What is measured", "## A model that fails", "## The mend"):
+            assert section in page, f"{name}: {section}"
+
+
+def test_every_page_is_of_a_check():
+    pages = {page.stem for page in PAGES.glob("*.md")} - {"README"}
+    assert pages == set(checks())
+
+
+def test_checks_run_in_the_order_asked_for_and_say_so():
+    told = []
+    names = ["threads-parity", "batch-invariance"]
+    findings = run_checks(Subject(model=RELU), names, lambda *said: told.append(said))
+    assert [finding.check for finding in findings] == names
+    assert told == [(0, 2, names[0]), (1, 2, names[1]), (2, 2, "")]
+
+
+def test_all_checks_run_where_none_is_named():
+    assert [finding.check for finding in run_checks(Subject(model=RELU))] == list(checks())
+
+
+def test_a_check_that_does_not_exist_is_an_error_that_names_those_that_do():
+    with pytest.raises(KeyError, match="no check 'speed'; there are batch-invariance"):
+        run_checks(Subject(model=RELU), ["speed"])
+
+
+def test_a_model_that_cannot_be_opened_fails_its_checks(tmp_path):
+    (finding,) = run_checks(Subject(model=tmp_path / "missing.onnx"), ["batch-invariance"])
+    assert finding.status == "fail"
+    assert "there is no model file" in finding.meaning
