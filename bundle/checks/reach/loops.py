@@ -1,4 +1,8 @@
-"""Loop and Scan: followed iteration by iteration, with the values that they really have."""
+"""Loop and Scan: followed iteration by iteration, with the values that they really have.
+
+Where what goes into the states and results has stayed the same for some iterations, it is taken to
+stay so. A loop that does not settle is followed up to a limit.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,6 +20,7 @@ from bundle.checks.reach.bits import (
     Reach,
     anything,
     compact,
+    merge,
     nothing,
 )
 from bundle.checks.reach.body import Arrays, body_of, large_value, small_values
@@ -25,6 +30,8 @@ from bundle.checks.reach.walk import BodyRule, Scope, Walk, blamed
 __all__ = ["BODIES"]
 
 _MOST_ITERATIONS = 64
+_SETTLED = 8
+"""So many iterations that are like the one before say what all that follow are like."""
 
 
 def _loop(walk: Walk, step: Step, scope: Scope) -> list[Reach]:
@@ -46,10 +53,12 @@ def _loop(walk: Walk, step: Step, scope: Scope) -> list[Reach]:
     pieces: list[list[Reach]] = [[] for _ in graph.output[1 + len(states) :]]
     sized: Mapping[str, frozenset[int]] | None = None
     iteration = 0
+    alike = 0
+    before: list[Reach] = []
     stop = (step.all_of(0, 1)) & ROWS
-    while running and iteration < count:
+    while running and iteration < count and alike < _SETTLED:
         if iteration >= _MOST_ITERATIONS:
-            raise Unreasoned(f"more than {_MOST_ITERATIONS} iterations")
+            raise Unreasoned(f"it does not settle in {_MOST_ITERATIONS} iterations")
         counter = Reach(np.full((), ordinal, np.uint32), ())
         results, inner = body.follow(
             walk,
@@ -61,6 +70,7 @@ def _loop(walk: Walk, step: Step, scope: Scope) -> list[Reach]:
             small=small if iteration == 0 else None,
             sized=sized,
         )
+        alike, before = alike + 1 if _is_alike(before, results) else 0, results
         sized = inner.trace.sized
         values = inner.trace.large
         running = bool(values[graph.output[0].name].reshape(()))
@@ -88,8 +98,6 @@ def _scan(walk: Walk, step: Step, scope: Scope) -> list[Reach]:
     names = [value.name for value in graph.input]
     states = [step.reach(i) for i in range(first)]
     length = step.shape(first)[axes[0]]
-    if length > _MOST_ITERATIONS:
-        raise Unreasoned(f"more than {_MOST_ITERATIONS} iterations")
     outer = dict(zip(names, step.node.input, strict=True))
     whole = {name: large_value(scope, outer[name]) for name in names}
     whole_small = small_values(scope, outer)
@@ -99,7 +107,13 @@ def _scan(walk: Walk, step: Step, scope: Scope) -> list[Reach]:
     body = body_of(walk, step, scope, graph, example, whole_small)
     pieces: list[list[Reach]] = [[] for _ in graph.output[first:]]
     sized: Mapping[str, frozenset[int]] | None = None
+    alike = 0
+    before: list[Reach] = []
     for iteration in range(length):
+        if alike >= _SETTLED:
+            break
+        if iteration >= _MOST_ITERATIONS:
+            raise Unreasoned(f"it does not settle in {_MOST_ITERATIONS} iterations")
         small = None
         if iteration == 0 and whole_small is not None:
             small = {**whole_small, **_slices(whole_small, taken, 0)}
@@ -116,6 +130,7 @@ def _scan(walk: Walk, step: Step, scope: Scope) -> list[Reach]:
             small=small,
             sized=sized,
         )
+        alike, before = alike + 1 if _is_alike(before, results) else 0, results
         sized = inner.trace.sized
         states = results[:first]
         large = {
@@ -148,8 +163,11 @@ def _joined(
             continue
         bits = [np.expand_dims(reach.bits, axis % rank) for reach in piece]
         common = np.broadcast_shapes(*(b.shape for b in bits))
-        full = [np.broadcast_to(b, common) for b in bits]
-        found.append((compact(np.concatenate(full, axis % rank)), piece))
+        whole = compact(np.concatenate([np.broadcast_to(b, common) for b in bits], axis % rank))
+        length = step.out(len(states) + position)[axis % rank]
+        if whole.shape[axis % rank] not in (1, length):
+            whole = merge(whole, [axis % rank])  # not all iterations were followed
+        found.append((whole, piece))
     return [
         blamed(
             Reach(bits | control, step.shapes[i], sized=step.sized[i], shaped=control),
@@ -158,6 +176,12 @@ def _joined(
         )
         for i, (bits, given) in enumerate(found)
     ]
+
+
+def _is_alike(before: Sequence[Reach], now: Sequence[Reach]) -> bool:
+    return len(before) == len(now) and all(
+        np.array_equal(one.bits, two.bits) for one, two in zip(before, now, strict=True)
+    )
 
 
 def _counters(names: Sequence[str], iteration: int, *, running: bool) -> dict[str, np.ndarray]:

@@ -151,20 +151,28 @@ def test_rows_in_a_sequence_are_refused():
     assert certificate.witness is not None
 
 
-def test_a_loop_of_many_iterations_is_left_to_the_trials():
-    model = parse(
-        """(float[batch, 4] x) => (float[batch, 4] y) {
+def looping(body):
+    return parse(
+        f"""(float[batch, 4] x) => (float[batch, 4] y) {{
             count = Constant <value_int = 100> ()
-            yes = Constant <value = bool {1}> ()
+            yes = Constant <value = bool {{1}}> ()
             y = Loop (count, yes, x) <body = step
                 (int64 i, bool go, float[batch, 4] a) => (bool on, float[batch, 4] b)
-                { on = Identity (go) half = Constant <value_float = 0.9> () b = Mul (a, half) }>
-        }"""
+                {{ on = Identity (go) {body} }}>
+        }}"""
     )
-    certificate = certify(Subject(model=model))
-    assert certificate.standing is Standing.UNKNOWN
+
+
+def test_a_loop_of_many_iterations_is_followed_until_nothing_changes():
+    certificate = certify(Subject(model=looping("b = Sin (a)")))
+    assert certificate.standing is Standing.INDEPENDENT
     assert certificate.allows_batching
-    assert "Loop 'y'" in certificate.reason
+
+
+def test_what_a_loop_of_many_iterations_brings_together_is_found():
+    body = "z = Constant <value_float = 1e-12> () m = ReduceMean (a) n = Mul (m, z) b = Add (a, n)"
+    certificate = certify(Subject(model=looping(body)))
+    assert str(certificate.operator) == "ReduceMean 'm' in Loop 'y'"
 
 
 def test_hostile_neighbours_that_an_integer_has_not_are_left_out():
