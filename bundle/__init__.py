@@ -17,7 +17,7 @@ from bundle.errors import (
     UnsupportedDatatype,
 )
 from bundle.golden import Sample, read_samples, replay
-from bundle.lowering import lower_group_normalization
+from bundle.lowering import lower_normalizations
 from bundle.manifest import (
     DimensionRange,
     Fate,
@@ -79,7 +79,7 @@ __all__ = [
     "compare",
     "derive_tolerance",
     "find_versions",
-    "lower_group_normalization",
+    "lower_normalizations",
     "open_model",
     "read_bundle",
     "read_samples",

@@ -1,128 +1,80 @@
-"""Rewrite operators that a provider has no kernel for into a form that is accurate there.
+"""Rewrite normalizations that a provider computes badly into a form that is accurate there.
 
-Only GroupNormalization so far. ONNX Runtime expands it into its function body, whose variance is
+ONNX Runtime on a CPU expands GroupNormalization into its function body, whose variance is
 E[x²] - E[x]²: measured error 6e-3 at mean/sd = 100, 0.8 at 1000, NaN for constant inputs above 10.
-The form here (Wu & He 2018, https://arxiv.org/abs/1803.08494, as InstanceNormalization over groups)
-subtracts the mean first and runs 2.1 to 2.4 times faster.
+Its InstanceNormalization adds up all the elements of a channel one after the other: with a million
+of them a quarter of a thousandth is lost (``docs/decisions/0010-summation.md``).
 
-A model file keeps the standard operator; whoever opens a session lowers it in memory.
+A model file keeps the standard operators; whoever opens a session lowers them in memory. Not for:
+which provider needs it (`bundle.opener`), how the accurate forms look (`bundle.group_forms`).
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
 
-import numpy as np
 import onnx
-from onnx import numpy_helper
 
-__all__ = ["group_normalizations", "lower_group_normalization"]
+from bundle.group_forms import Normalization, TensorType, accurate_form
 
-_GROUP_NORM_SINCE = 18
-_SCALE_PER_CHANNEL_SINCE = 21
+__all__ = ["GROUP_NORM", "INSTANCE_NORM", "has_node", "lower_normalizations"]
 
+GROUP_NORM, INSTANCE_NORM = "GroupNormalization", "InstanceNormalization"
 
-def group_normalizations(graph: onnx.GraphProto) -> int:
-    """The number of GroupNormalization nodes in a graph and the subgraphs of its nodes."""
-    return sum(_is_group_norm(node) for inner in _graphs(graph) for node in inner.node)
+_SINCE = 18
+"""The opset that brought GroupNormalization, and ReduceMean the form that is used here."""
 
 
-def lower_group_normalization(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Replace every GroupNormalization of a model, in place.
+def has_node(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
+    """Whether a model's graph, or a subgraph of its nodes, has a node of some operators."""
+    return any(_is_of(node, op_types) for graph in _graphs(model.graph) for node in graph.node)
 
-    ``(N, C, *)`` becomes ``(N, G, -1)``, is normalized by InstanceNormalization, shaped back, and
-    scaled and shifted for each channel (for each group below opset 21, where scale and bias have
-    shape ``(G,)``).
+
+def lower_normalizations(
+    model: onnx.ModelProto, op_types: Collection[str] = (GROUP_NORM,)
+) -> tuple[str, ...]:
+    """Replace every GroupNormalization, and InstanceNormalization over many elements, in place.
+
+    Args:
+        model: of opset 18 or later; others are left as they are.
+        op_types: which of the two.
 
     Returns:
         The names (or first outputs) of the nodes that were replaced.
     """
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
-    if opset < _GROUP_NORM_SINCE:
+    if opset < _SINCE or not has_node(model, op_types):
         return ()
     fresh = _fresh_names(model.graph)
-    types = _tensor_types(model)
+    types = _tensor_types(model, op_types)
     lowered: list[str] = []
     for graph in _graphs(model.graph):
         nodes: list[onnx.NodeProto] = []
         for node in graph.node:
-            if _is_group_norm(node) and node.input[0] in types:
+            form = _form(node, types, opset=opset, fresh=fresh) if _is_of(node, op_types) else None
+            if form is not None:
                 lowered.append(node.name or node.output[0])
-                nodes.extend(_lower(node, types[node.input[0]], opset=opset, fresh=fresh))
-            else:
-                nodes.append(node)
+            nodes.extend(form or [node])
         if len(nodes) != len(graph.node):
             del graph.node[:]
             graph.node.extend(nodes)
     return tuple(lowered)
 
 
-@dataclass(frozen=True, slots=True)
-class _TensorType:
-    element: int
-    rank: int | None
+def _form(
+    node: onnx.NodeProto,
+    types: dict[str, TensorType],
+    *,
+    opset: int,
+    fresh: Callable[[str], str],
+) -> list[onnx.NodeProto] | None:
+    given = types.get(node.input[0])
+    if given is None:
+        return None
+    groups = next((a.i for a in node.attribute if a.name == "num_groups"), None)
+    return accurate_form(Normalization(node, given, groups=groups, opset=opset), fresh)
 
 
-def _lower(
-    node: onnx.NodeProto, given: _TensorType, *, opset: int, fresh: Callable[[str], str]
-) -> list[onnx.NodeProto]:
-    element = given.element
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    groups, epsilon = attributes["num_groups"], attributes.get("epsilon", 1e-5)
-    x, scale, shift = node.input
-    prefix = node.name or node.output[0]
-    nodes: list[onnx.NodeProto] = []
-
-    def add(op_type: str, *inputs: str, output: str | None = None, **attrs: Any) -> str:
-        result = output or fresh(f"{prefix}_{op_type.lower()}")
-        name = fresh(f"{prefix}/{op_type}")
-        nodes.append(onnx.helper.make_node(op_type, inputs, [result], name=name, **attrs))
-        return result
-
-    def constant(value: np.ndarray) -> str:
-        return add("Constant", value=numpy_helper.from_array(value))
-
-    def as_float(value: str) -> str:  # stash_type = 1: the statistics are float32's
-        if element == onnx.TensorProto.FLOAT:
-            return value
-        return add("Cast", value, to=onnx.TensorProto.FLOAT)
-
-    def spatial_axes() -> str:  # 1 to rank - 2: a column of channels beside them
-        if given.rank is not None:
-            return constant(np.arange(1, given.rank - 1))
-        one = constant(np.array(1, np.int64))
-        return add("Range", one, add("Sub", add("Size", shape), one), one)
-
-    shape = add("Shape", x)
-    grouped = add("Reshape", as_float(x), constant(np.array([0, groups, -1], np.int64)))
-    if opset < _SCALE_PER_CHANNEL_SINCE:
-        normalized = add(
-            "InstanceNormalization", grouped, as_float(scale), as_float(shift), epsilon=epsilon
-        )
-        result = add("Reshape", normalized, shape)
-    else:
-        one, zero = np.ones(groups, np.float32), np.zeros(groups, np.float32)
-        normalized = add(
-            "InstanceNormalization", grouped, constant(one), constant(zero), epsilon=epsilon
-        )
-        spatial = spatial_axes()
-        scaled = add(
-            "Mul",
-            add("Reshape", normalized, shape),
-            add("Unsqueeze", as_float(scale), spatial),
-        )
-        result = add("Add", scaled, add("Unsqueeze", as_float(shift), spatial))
-    # the last node gets the name of the output, which others go on to read
-    last = nodes[-1]
-    if element != onnx.TensorProto.FLOAT:
-        add("Cast", result, output=node.output[0], to=element)
-    else:
-        last.output[0] = node.output[0]
-    return nodes
-
-
-def _is_group_norm(node: onnx.NodeProto) -> bool:
-    if node.op_type != "GroupNormalization" or node.domain not in ("", "ai.onnx"):
+def _is_of(node: onnx.NodeProto, op_types: Collection[str]) -> bool:
+    if node.op_type not in op_types or node.domain not in ("", "ai.onnx"):
         return False
     return all(a.i == onnx.TensorProto.FLOAT for a in node.attribute if a.name == "stash_type")
 
@@ -137,24 +89,26 @@ def _graphs(graph: onnx.GraphProto) -> Iterable[onnx.GraphProto]:
                     yield from _graphs(inner)
 
 
-def _tensor_types(model: onnx.ModelProto) -> dict[str, _TensorType]:
+def _tensor_types(model: onnx.ModelProto, op_types: Collection[str]) -> dict[str, TensorType]:
     """The type of each value, as far as the file says or inference can tell."""
     types = _declared_types(model.graph)
-    inputs = {n.input[0] for g in _graphs(model.graph) for n in g.node if _is_group_norm(n)}
-    if all(name in types and types[name].rank is not None for name in inputs):
+    inputs = {n.input[0] for g in _graphs(model.graph) for n in g.node if _is_of(n, op_types)}
+    if all(name in types and types[name].shape is not None for name in inputs):
         return types
     return types | _declared_types(onnx.shape_inference.infer_shapes(model).graph)
 
 
-def _declared_types(graph: onnx.GraphProto) -> dict[str, _TensorType]:
-    types: dict[str, _TensorType] = {}
+def _declared_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
+    types: dict[str, TensorType] = {}
     for inner in _graphs(graph):
         for value in (*inner.input, *inner.value_info, *inner.output):
             tensor = value.type.tensor_type
             if tensor.elem_type:
-                rank = len(tensor.shape.dim) if tensor.HasField("shape") else None
-                types[value.name] = _TensorType(tensor.elem_type, rank)
-        types |= {t.name: _TensorType(t.data_type, len(t.dims)) for t in inner.initializer}
+                sizes = tuple(d.dim_value or None for d in tensor.shape.dim)
+                shape = sizes if tensor.HasField("shape") else None
+                types[value.name] = TensorType(tensor.elem_type, shape)
+        for constant in inner.initializer:
+            types[constant.name] = TensorType(constant.data_type, tuple(constant.dims))
     return types
 
 

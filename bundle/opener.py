@@ -23,8 +23,8 @@ from bundle.errors import (
     RunFailed,
     UnsupportedDatatype,
 )
-from bundle.lowering import group_normalizations, lower_group_normalization
-from bundle.providers import Provider, ProviderPolicy, has_kernel, resolve
+from bundle.lowering import GROUP_NORM, INSTANCE_NORM, has_node, lower_normalizations
+from bundle.providers import CPU, Provider, ProviderPolicy, has_kernel, resolve
 from bundle.runtime import binding, onnxruntime
 from bundle.strings import decode_elements, encode_elements
 from bundle.tensors import UNNAMED, Datatype, TensorSpec
@@ -197,7 +197,8 @@ def open_model(
 ) -> OpenModel:
     """Open a model on the providers of a policy.
 
-    GroupNormalization is rewritten in memory unless the first provider has a kernel for it.
+    GroupNormalization is rewritten in memory unless the first provider has a kernel for it, and
+    InstanceNormalization over many elements where the first provider is the CPU.
 
     Args:
         source: a ``.onnx`` file (external data beside it), or a model in memory (its data inside).
@@ -215,10 +216,11 @@ def open_model(
     model = _load(source) if isinstance(source, Path) else source
     options = _session_options(threads=threads, optimize=optimize)
     lowered: tuple[str, ...] = ()
-    if group_normalizations(model.graph) and not _runs_group_normalization(model, providers[0]):
+    inaccurate = _inaccurate(model, providers[0])
+    if has_node(model, inaccurate):
         if path is None:
             model = _copy(model)
-        lowered = lower_group_normalization(model)
+        lowered = lower_normalizations(model, inaccurate)
     content: str | bytes
     if path is not None and not lowered:
         content = os.fspath(path)
@@ -269,9 +271,15 @@ def _session_options(*, threads: int, optimize: bool) -> onnxruntime.SessionOpti
     return options
 
 
-def _runs_group_normalization(model: onnx.ModelProto, provider: Provider) -> bool:
+def _inaccurate(model: onnx.ModelProto, provider: Provider) -> frozenset[str]:
+    """The operators that a provider computes less accurately than `bundle.lowering` does."""
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
-    return has_kernel(provider[0], "GroupNormalization", opset=opset)
+    found = set()
+    if not has_kernel(provider[0], GROUP_NORM, opset=opset):
+        found.add(GROUP_NORM)
+    if provider[0] == CPU:
+        found.add(INSTANCE_NORM)
+    return frozenset(found)
 
 
 def _require_started(session: onnxruntime.InferenceSession, providers: Sequence[Provider]) -> None:

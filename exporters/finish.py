@@ -4,7 +4,7 @@ import onnx
 import onnx_ir as ir
 from onnx import shape_inference
 
-from bundle import lower_group_normalization
+from bundle import lower_normalizations
 from exporters.convert import Converted
 from exporters.errors import ConversionFailed, first_line
 
@@ -32,7 +32,7 @@ def finish(converted: Converted, *, name: str, lower_group_norm: bool) -> onnx.M
     model.metadata_props.clear()
     proto = ir.to_proto(model)
     if lower_group_norm:
-        lower_group_normalization(proto)
+        lower_normalizations(proto)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, shape_inference.InferenceError) as err:

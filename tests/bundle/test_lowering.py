@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from bundle import lower_group_normalization, open_model
+from bundle import lower_normalizations, open_model
 from tests.bundle.onnx_models import group_norm, model, value
 
 
@@ -146,12 +146,64 @@ def test_a_group_norm_inside_a_branch_is_lowered():
     np.testing.assert_allclose(result, definition(x, 2, scale, shift), atol=1e-5)
 
 
+def behind_a_relu(*shape):
+    """All of one sign: the rounding errors of one running sum do not cancel."""
+    return np.maximum(np.random.default_rng(1).normal(size=shape), 0).astype(np.float32)
+
+
+def ulps(result, wanted):
+    return np.abs(result - wanted).max() / (np.abs(wanted).max() * np.finfo(np.float32).eps)
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+@pytest.mark.parametrize("opset", [18, 23])
+def test_a_group_of_many_elements_costs_no_accuracy(opset, optimize):
+    scale, shift = parameters(8 if opset >= 21 else 2)
+    x = behind_a_relu(2, 8, 128, 96)
+    opened = open_model(group_norm(8, 2, {"s": scale, "b": shift}, opset=opset), optimize=optimize)
+    each = 1 if opset >= 21 else 4
+    wanted = definition(x, 2, np.repeat(scale, each), np.repeat(shift, each))
+    assert ulps(opened.run({"x": x})["y"], wanted) < 8
+
+
+def instance_norm(shape, weights, **options):
+    node = helper.make_node("InstanceNormalization", ["x", "s", "b"], ["y"], name="in")
+    return model([node], [value("x", shape)], [value("y", shape)], weights=weights, **options)
+
+
+@pytest.mark.parametrize("shape", [["n", 4, 256, 128], ["n", 4, "h", "w"], ["n", 4, 32768]])
+def test_an_instance_of_many_elements_costs_no_accuracy(shape):
+    scale, shift = parameters(4)
+    x = behind_a_relu(2, 4, *((256, 128) if len(shape) == 4 else (32768,)))
+    opened = open_model(instance_norm(shape, {"s": scale, "b": shift}))
+    assert opened.lowered == ("in",)
+    assert ulps(opened.run({"x": x})["y"], definition(x, 4, scale, shift)) < 8
+
+
+@pytest.mark.parametrize("shape", [["n", 4, 32, 32], ["n", 4, "length"], ["n", 4, 32771]])
+def test_an_instance_norm_stays_where_nothing_is_more_accurate(shape):
+    scale, shift = parameters(4)
+    assert open_model(instance_norm(shape, {"s": scale, "b": shift})).lowered == ()
+
+
+def test_an_instance_norm_of_an_older_opset_stays():
+    scale, shift = parameters(4)
+    proto = instance_norm(["n", 4, "h", "w"], {"s": scale, "b": shift}, opset=17)
+    assert open_model(proto).lowered == ()
+
+
+def test_large_groups_of_no_rows_give_no_rows():
+    scale, shift = parameters(4)
+    opened = open_model(instance_norm(["n", 4, 256, 128], {"s": scale, "b": shift}))
+    assert opened.run({"x": np.zeros((0, 4, 256, 128), np.float32)})["y"].shape == (0, 4, 256, 128)
+
+
 def test_the_lowered_file_is_valid_and_the_given_model_is_unchanged():
     scale, shift = parameters(8)
     proto = group_norm(8, 2, {"s": scale, "b": shift})
     before = proto.SerializeToString()
     open_model(proto)
     assert proto.SerializeToString() == before
-    lower_group_normalization(proto)
+    lower_normalizations(proto)
     onnx.checker.check_model(proto, full_check=True)
     assert "GroupNormalization" not in {node.op_type for node in proto.graph.node}
