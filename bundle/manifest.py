@@ -6,9 +6,11 @@ The JSON Schema of this version is published in ``docs/manifest.schema.json``.
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
+from bundle.certificate import BatchCertificate
 from bundle.comparison import Tolerance
+from bundle.document import Document
 from bundle.tensors import TensorSpec
 
 __all__ = [
@@ -38,12 +40,7 @@ it runs as primitive operators. ``removed``: nothing that is served depends on i
 """
 
 
-class _Part(BaseModel):
-    # NaN and infinities are kept as such: JSON has no number for them, pydantic writes strings
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class NormStatistics(_Part):
+class NormStatistics(Document):
     """What a batch normalization computed with, for each channel; kept where a fold removes it.
 
     Attributes:
@@ -61,7 +58,7 @@ class NormStatistics(_Part):
     epsilon: float
 
 
-class InputStatistics(_Part):
+class InputStatistics(Document):
     """The input of a norm layer over the reference inputs, all elements together."""
 
     mean: float
@@ -70,7 +67,7 @@ class InputStatistics(_Part):
     maximum: float
 
 
-class NormLayer(_Part):
+class NormLayer(Document):
     """One normalization layer of the torch model and what became of it.
 
     Attributes:
@@ -97,7 +94,7 @@ class NormLayer(_Part):
     input_statistics: InputStatistics | None = None
 
 
-class Finding(_Part):
+class Finding(Document):
     """What one check found.
 
     Attributes:
@@ -117,14 +114,14 @@ class Finding(_Part):
     remedy: str = ""
 
 
-class DimensionRange(_Part):
+class DimensionRange(Document):
     """The sizes that a named dynamic dimension was exported for; ``None`` is no limit."""
 
     minimum: int = 1
     maximum: int | None = None
 
 
-class Provenance(_Part):
+class Provenance(Document):
     """Where a bundle comes from.
 
     Attributes:
@@ -142,7 +139,7 @@ class Provenance(_Part):
     created: datetime
 
 
-class Manifest(_Part):
+class Manifest(Document):
     """The contract between who exports a model and who serves it.
 
     Attributes:
@@ -159,6 +156,9 @@ class Manifest(_Part):
         tolerances: how far each float output may be from its golden sample.
         batch_dependent: layers that use batch statistics at inference, which was asked for; rows
             of one batch then influence each other. Empty: none is known.
+        allowed: the checks whose failure was allowed when it was exported.
+        certificate: whether rows may share a batch, as established at export: on another machine or
+            provider it is to be established again.
         group_norm: "standard": GroupNormalization is in the file as ONNX has it, "lowered": as
             primitives for runtimes that open the file without NormServe.
     """
@@ -168,11 +168,13 @@ class Manifest(_Part):
     version: int = Field(ge=1)
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    dimensions: dict[str, DimensionRange] = {}
+    dimensions: dict[str, DimensionRange] = Field(default_factory=dict)
     files: dict[str, str]
     provenance: Provenance
     norms: tuple[NormLayer, ...]
     findings: tuple[Finding, ...]
     tolerances: dict[str, Tolerance]
     batch_dependent: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    certificate: BatchCertificate | None = None
     group_norm: Literal["standard", "lowered"] = "standard"

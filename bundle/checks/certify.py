@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from bundle.certificate import BatchCertificate, Standing, Verdict
 from bundle.checks.batch import BatchRange, NotBatchable, batch_of
-from bundle.checks.certificate import BatchCertificate, Verdict
 from bundle.checks.device import device_of, runtime
-from bundle.checks.reach import Independence, Standing, examine
+from bundle.checks.reach import Independence, examine
 from bundle.checks.rounding import rounding_tolerances
 from bundle.checks.rows import Pool, pools
 from bundle.checks.subject import Subject

@@ -2,34 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
+from bundle.certificate import Neighbours
 from bundle.checks.rows import Pool
 from bundle.checks.subject import Feeds
 from bundle.tensors import Datatype
 
-__all__ = ["LOUDNESS", "Batch", "Neighbours", "batches"]
+__all__ = ["LOUDNESS", "Batch", "batches"]
 
 LOUDNESS = 1e4
 """How many times louder a loud neighbour is than the row that it is made of."""
-
-
-class Neighbours(StrEnum):
-    """What stands beside a row in its batch."""
-
-    DISTINCT = "distinct"
-    """Other rows, forwards and backwards."""
-    PERMUTED = "permuted"
-    """Other rows in a random order."""
-    DUPLICATES = "duplicates"
-    """The row itself, and pairs of equal rows."""
-    ZEROS = "zeros"
-    LOUD = "loud"
-    """Rows that are ten thousand times as large; the largest integers that are known valid."""
-    NAN = "nan"
-    INFINITE = "infinite"
 
 
 _HOSTILE = frozenset({Neighbours.ZEROS, Neighbours.LOUD, Neighbours.NAN, Neighbours.INFINITE})

@@ -1,33 +1,35 @@
-"""The checks by name, and running them.
+"""Checks by name, and running them. Knows none of them, nor what they look at.
 
-A check is a module of `bundle.checks.library`: adding one is adding a file there, and its page in
-``docs/checks/``.
+A check is a module of a package, such as `bundle.checks.library` for checks of a model's file:
+adding one is adding a file there, and its page in ``docs/checks/``.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Protocol
+from functools import cached_property
+from types import ModuleType
+from typing import Generic, Protocol, TypeVar
 
-from bundle.checks import library
-from bundle.checks.subject import Subject
 from bundle.errors import BundleError
 from bundle.manifest import Finding
 
-__all__ = ["Check", "Progress", "checks", "run_checks"]
+__all__ = ["Check", "Progress", "Registry"]
 
 Progress = Callable[[int, int, str], None]
 """Called with how many checks are done, how many there are, and the name of the next one."""
 
+S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
 
-class Check(Protocol):
-    """What a module of `bundle.checks.library` holds."""
+
+class Check(Protocol[S_contra]):
+    """What a module of checks holds."""
 
     NAME: str
     """Of the check, as in findings: words joined by hyphens."""
 
-    def check(self, subject: Subject) -> Finding:
+    def check(self, subject: S_contra) -> Finding | tuple[Finding, ...]:
         """Look at a subject.
 
         Raises:
@@ -36,55 +38,61 @@ class Check(Protocol):
         ...
 
 
-@cache
-def checks() -> Mapping[str, Check]:
-    """Every check by its name, in alphabetical order."""
-    modules = [
-        importlib.import_module(f"{library.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(library.__path__)
-    ]
-    found: dict[str, Check] = {module.NAME: module for module in modules}
-    return dict(sorted(found.items()))
+class Registry(Generic[S]):
+    """The checks of one kind of subject."""
 
+    def __init__(self, package: ModuleType) -> None:
+        self._package = package
 
-def run_checks(
-    subject: Subject, names: Sequence[str] | None = None, progress: Progress | None = None
-) -> tuple[Finding, ...]:
-    """Run some checks on a subject.
+    @cached_property
+    def checks(self) -> Mapping[str, Check[S]]:
+        """Every check by its name, in alphabetical order."""
+        modules = [
+            importlib.import_module(f"{self._package.__name__}.{module.name}")
+            for module in pkgutil.iter_modules(self._package.__path__)
+        ]
+        found: dict[str, Check[S]] = {module.NAME: module for module in modules}
+        return dict(sorted(found.items()))
 
-    Args:
-        subject: the model.
-        names: of the checks, in the order to run them; all where it is left out.
-        progress: is told what is being done.
+    def run(
+        self, subject: S, names: Sequence[str] | None = None, progress: Progress | None = None
+    ) -> tuple[Finding, ...]:
+        """Run some checks on a subject.
 
-    Returns:
-        One finding for each check. A model that cannot be opened or run fails the check.
+        Args:
+            subject: the model.
+            names: of the checks, in the order to run them; all where it is left out.
+            progress: is told what is being done.
 
-    Raises:
-        KeyError: there is no check of a name.
-    """
-    known = checks()
-    chosen = list(known if names is None else names)
-    unknown = [name for name in chosen if name not in known]
-    if unknown:
-        raise KeyError(f"there is no check '{unknown[0]}'; there are {', '.join(known)}")
-    findings = []
-    for done, name in enumerate(chosen):
+        Returns:
+            What each check found. A model that cannot be opened or run fails the check.
+
+        Raises:
+            KeyError: there is no check of a name.
+        """
+        chosen = list(self.checks if names is None else names)
+        unknown = [name for name in chosen if name not in self.checks]
+        if unknown:
+            raise KeyError(f"there is no check '{unknown[0]}'; there are {', '.join(self.checks)}")
+        findings: list[Finding] = []
+        for done, name in enumerate(chosen):
+            if progress is not None:
+                progress(done, len(chosen), name)
+            findings.extend(self._run(name, subject))
         if progress is not None:
-            progress(done, len(chosen), name)
+            progress(len(chosen), len(chosen), "")
+        return tuple(findings)
+
+    def _run(self, name: str, subject: S) -> tuple[Finding, ...]:
         try:
-            findings.append(known[name].check(subject))
+            found = self.checks[name].check(subject)
         except BundleError as err:
-            findings.append(
-                Finding(
-                    check=name,
-                    status="fail",
-                    measured=None,
-                    tolerance=None,
-                    meaning=f"the check could not be made: {err}",
-                    remedy="make the model open and run, or give samples of what it takes",
-                )
+            found = Finding(
+                check=name,
+                status="fail",
+                measured=None,
+                tolerance=None,
+                meaning=f"the check could not be made: {err}",
+                remedy="make the model open and run, or give samples of what it takes",
             )
-    if progress is not None:
-        progress(len(chosen), len(chosen), "")
-    return tuple(findings)
+        return found if isinstance(found, tuple) else (found,)

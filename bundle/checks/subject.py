@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
+from bundle.certificate import BatchCertificate
 from bundle.errors import ModelInvalid
 from bundle.golden import read_samples
 from bundle.manifest import DimensionRange, Manifest
@@ -32,6 +33,7 @@ class Subject:
         policy: where it is to run.
         threads: of one run.
         inputs: real inputs: golden samples, reference inputs; may be empty.
+        certificate: the batch certificate, where it has just been established for this subject.
         seed: of everything random.
     """
 
@@ -40,6 +42,7 @@ class Subject:
     policy: ProviderPolicy = ProviderPolicy.CPU
     threads: int = 1
     inputs: tuple[Feeds, ...] = ()
+    certificate: BatchCertificate | None = None
     seed: int = 20_171_120
 
     @classmethod

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bundle.certificate import Cell, Neighbours, Witness
 from bundle.checks.batch import NotBatchable
-from bundle.checks.certificate import Cell, Witness
-from bundle.checks.neighbours import Batch, Neighbours, batches
+from bundle.checks.neighbours import Batch, batches
 from bundle.checks.rows import Pool
 from bundle.comparison import OutputComparison, Tolerance, compare
 from bundle.errors import BundleError

@@ -3,7 +3,7 @@
 Explained in ``docs/checks/batch-invariance.md``.
 """
 
-from bundle.checks.certificate import BatchCertificate, Verdict
+from bundle.certificate import BatchCertificate, Verdict
 from bundle.checks.certify import certify
 from bundle.checks.subject import Subject
 from bundle.comparison import Tolerance
@@ -20,7 +20,7 @@ def check(subject: Subject) -> Finding:
     Raises:
         BundleError: the model cannot be opened or run.
     """
-    return finding_of(certify(subject))
+    return finding_of(subject.certificate or certify(subject))
 
 
 def finding_of(certificate: BatchCertificate) -> Finding:

@@ -5,6 +5,6 @@ what values they happened to have, so that it also finds what acts only on NaN, 
 neighbours, or only beyond some number of rows.
 """
 
-from bundle.checks.reach.independence import Independence, Standing, examine
+from bundle.checks.reach.independence import Independence, examine
 
-__all__ = ["Independence", "Standing", "examine"]
+__all__ = ["Independence", "examine"]

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bundle.checks.operators import Operator
+from bundle.certificate import Operator
 
 __all__ = [
     "MARKS",

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from bundle.checks.operators import Operator
+from bundle.certificate import Operator
 from bundle.checks.reach.bits import Reach
 from bundle.checks.reach.step import Step, Unreasoned
 from bundle.checks.reach.trace import TracedGraph, free_names

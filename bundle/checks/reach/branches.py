@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bundle.checks.operators import Operator
+from bundle.certificate import Operator
 from bundle.checks.reach.bits import (
     MARKS,
     NOTHING,

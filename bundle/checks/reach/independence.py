@@ -1,14 +1,13 @@
 """Whether each output row of a model is its own row's: the result of following a batch."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 import numpy as np
 import onnx
 from onnx import inliner
 from pydantic import BaseModel, ConfigDict
 
-from bundle.checks.operators import Operator
+from bundle.certificate import Operator, Standing
 from bundle.checks.reach import branches, loops
 from bundle.checks.reach.bits import RANDOM, ROWS, Reach, anything, by_row
 from bundle.checks.reach.rules import ONNX, rule_of
@@ -16,22 +15,9 @@ from bundle.checks.reach.trace import TracedGraph
 from bundle.checks.reach.walk import Scope, Walk
 from bundle.errors import BundleError
 
-__all__ = ["Independence", "Standing", "examine", "follow_rows"]
+__all__ = ["Independence", "examine", "follow_rows"]
 
 _BODIES = {**branches.BODIES, **loops.BODIES}
-
-
-class Standing(StrEnum):
-    """What the static scan can say."""
-
-    INDEPENDENT = "independent"
-    """No operator reaches over the batch axis."""
-    REACHES = "reaches"
-    """One does."""
-    UNKNOWN = "unknown"
-    """An operator cannot be reasoned about."""
-    UNREAD = "unread"
-    """The graph could not be followed at all."""
 
 
 class Independence(BaseModel):

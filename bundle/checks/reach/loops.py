@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 
-from bundle.checks.operators import Operator
+from bundle.certificate import Operator
 from bundle.checks.reach.bits import (
     MARKS,
     NOTHING,

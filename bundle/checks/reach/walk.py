@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from bundle.checks.operators import Operator
+from bundle.certificate import Operator
 from bundle.checks.reach.bits import (
     NOTHING,
     ROWS,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bundle import InputInvalid, Tolerance
+from bundle.certificate import Neighbours
 from bundle.checks.batch import NotBatchable
-from bundle.checks.neighbours import Neighbours
 from bundle.checks.rows import Pool
 from bundle.checks.trials import run_trials, solo
 

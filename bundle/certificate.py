@@ -4,18 +4,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+import onnx
+from pydantic import Field
 
-from bundle.checks.neighbours import Neighbours
-from bundle.checks.operators import Operator
-from bundle.checks.reach import Standing
 from bundle.comparison import Tolerance
+from bundle.document import Document
 
-__all__ = ["BatchCertificate", "Cell", "Verdict", "Witness"]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+__all__ = ["BatchCertificate", "Cell", "Neighbours", "Operator", "Standing", "Verdict", "Witness"]
 
 
 class Verdict(StrEnum):
@@ -31,7 +26,60 @@ class Verdict(StrEnum):
     """There is no batch to share: a tensor without a batch axis, a fixed size …"""
 
 
-class Cell(_Part):
+class Neighbours(StrEnum):
+    """What stands beside a row in its batch."""
+
+    DISTINCT = "distinct"
+    """Other rows, forwards and backwards."""
+    PERMUTED = "permuted"
+    """Other rows in a random order."""
+    DUPLICATES = "duplicates"
+    """The row itself, and pairs of equal rows."""
+    ZEROS = "zeros"
+    LOUD = "loud"
+    """Rows that are ten thousand times as large; the largest integers that are known valid."""
+    NAN = "nan"
+    INFINITE = "infinite"
+
+
+class Standing(StrEnum):
+    """What the static scan can say."""
+
+    INDEPENDENT = "independent"
+    """No operator reaches over the batch axis."""
+    REACHES = "reaches"
+    """One does."""
+    UNKNOWN = "unknown"
+    """An operator cannot be reasoned about."""
+    UNREAD = "unread"
+    """The graph could not be followed at all."""
+
+
+class Operator(Document):
+    """One node of a graph.
+
+    Attributes:
+        op_type: what it does (``ReduceMean`` …), with its domain unless that is ONNX's own.
+        name: the node's name, or that of its first output where it has none.
+        inside: the node whose body it is in (``Loop 'n4'``), outermost first; mostly none.
+    """
+
+    op_type: str
+    name: str
+    inside: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, node: onnx.NodeProto, *, inside: tuple[str, ...] = ()) -> "Operator":
+        """The operator of a node."""
+        domain = f"{node.domain}." if node.domain not in ("", "ai.onnx") else ""
+        name = node.name or next(iter(node.output), "")
+        return cls(op_type=f"{domain}{node.op_type}", name=name, inside=inside)
+
+    def __str__(self) -> str:
+        return " in ".join([f"{self.op_type} '{self.name}'", *reversed(self.inside)])
+
+
+class Cell(Document):
     """All batches of one size with one kind of neighbours.
 
     Attributes:
@@ -50,7 +98,7 @@ class Cell(_Part):
     worst: float
 
 
-class Witness(_Part):
+class Witness(Document):
     """The row that proved a dependence.
 
     Attributes:
@@ -83,7 +131,7 @@ class Witness(_Part):
         )
 
 
-class BatchCertificate(_Part):
+class BatchCertificate(Document):
     """Evidence, not proof, of whether a row's answer is its own.
 
     The static scan looks at what each operator may do at any batch size, the trials at what this
@@ -121,7 +169,7 @@ class BatchCertificate(_Part):
     cells: tuple[Cell, ...] = ()
     witness: Witness | None = None
     noise: float = 0.0
-    tolerances: dict[str, Tolerance] = {}
+    tolerances: dict[str, Tolerance] = Field(default_factory=dict)
     created: datetime
 
     @property
