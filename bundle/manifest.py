@@ -79,6 +79,7 @@ class NormLayer(Document):
         detail: one phrase for a person ("into Conv 'conv1'", "decomposed: no operator …").
         error: the largest absolute difference between its output in the file and torch's in
             float64, on the example inputs; ``None`` where no value of the file is its output.
+        tolerance: what that error may be, from torch's own float32 error at the same place.
         statistics: what it computed with, if it has running statistics.
         input_statistics: of its input over the reference inputs, if it was run.
     """
@@ -90,6 +91,7 @@ class NormLayer(Document):
     op: str | None
     detail: str
     error: float | None = None
+    tolerance: Tolerance | None = None
     statistics: NormStatistics | None = None
     input_statistics: InputStatistics | None = None
 

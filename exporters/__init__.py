@@ -7,6 +7,7 @@ from exporters.checkpoint import load_checkpoint
 from exporters.convert import DEFAULT_OPSET, OPSETS
 from exporters.errors import (
     BatchStatistics,
+    CheckFailed,
     CheckpointInvalid,
     ConversionFailed,
     DimensionInvalid,
@@ -24,16 +25,19 @@ from exporters.errors import (
     StuckInTraining,
     VerificationFailed,
 )
+from exporters.examination import Examination, Progress, examine
 from exporters.factory import resolve_factory
-from exporters.pipeline import Progress, export
+from exporters.pipeline import export
 
 __all__ = [
     "DEFAULT_OPSET",
     "OPSETS",
     "BatchStatistics",
+    "CheckFailed",
     "CheckpointInvalid",
     "ConversionFailed",
     "DimensionInvalid",
+    "Examination",
     "ExportError",
     "FactoryInvalid",
     "InputsInvalid",
@@ -48,6 +52,7 @@ __all__ = [
     "StatisticsInvalid",
     "StuckInTraining",
     "VerificationFailed",
+    "examine",
     "export",
     "load_checkpoint",
     "resolve_factory",

@@ -5,19 +5,22 @@ finds norms that compute statistics of the batch by hand, which nothing in the p
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import fx
 from torch.export import ExportedProgram
 
+from exporters.convert import Converted, Subject
 from exporters.dimensions import Dimensions
 from exporters.eager import Eager
+from exporters.errors import BatchStatistics
 from exporters.probes import random_like
 from exporters.program import argument, data_nodes, has_argument, module_of, operator_name
 from exporters.sizes import resize
 
-__all__ = ["NOISE", "layers_over_batch", "movement_by_neighbours"]
+__all__ = ["NOISE", "layers_over_batch", "movement_by_neighbours", "require_own_rows"]
 
 _ROWS = (4, 2, 8, 3)
 _LOUDER = 3.0
@@ -28,6 +31,41 @@ _SEED = 20_171_120
 _REDUCTIONS = frozenset({
     "linalg_vector_norm", "mean", "norm", "std", "std_mean", "sum", "var", "var_mean",
 })  # fmt: skip
+
+
+def require_own_rows(subject: Subject, converted: Converted, *, allowed: bool) -> Converted:
+    """Refuse, or record, layers that compute statistics of the batch without a batch norm.
+
+    Args:
+        subject: the model; without a float64 twin it is not tried.
+        converted: what was made of it.
+        allowed: record them.
+
+    Raises:
+        BatchStatistics: rows move with their neighbours, a layer reduces over the batch, and that
+            was not allowed.
+    """
+    if subject.wide is None:
+        return converted
+    movement = movement_by_neighbours(subject.wide, subject.example, subject.dimensions)
+    if movement is None or movement <= NOISE:
+        return converted
+    known = set(converted.batch_dependent)
+    found = [
+        layer
+        for layer in layers_over_batch(converted.program, subject.dimensions)
+        if layer not in known
+    ]
+    if found and not allowed:
+        said = ", ".join(f"'{layer}'" if layer else "the model itself" for layer in found)
+        raise BatchStatistics(
+            f"statistics of the batch at inference: {said} reduces over the batch axis, and a row's"
+            f" answer moved by {movement:.2g} of its range when the other rows were exchanged."
+            " Compute them over each row alone, keep running statistics for eval mode, or allow"
+            " 'batch-invariance' to fail, which the bundle then says.",
+            layers=tuple(found),
+        )
+    return replace(converted, batch_dependent=(*converted.batch_dependent, *found))
 
 
 def movement_by_neighbours(

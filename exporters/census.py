@@ -10,16 +10,18 @@ from torch import nn
 
 from bundle import Fate, InputStatistics, NormLayer
 from exporters.convert import Converted
+from exporters.layer_errors import LayerError
 from exporters.layers import FunctionalNorm, Layer, norm_layers
 from exporters.prepare import MergedWeight
 from exporters.trail import Trail
 
-__all__ = ["take_census"]
+__all__ = ["NORM_OPERATORS", "take_census"]
 
-_NORMS = frozenset({
+NORM_OPERATORS = frozenset({
     "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LRN",
     "LayerNormalization", "LpNormalization", "MeanVarianceNormalization", "RMSNormalization",
 })  # fmt: skip
+"""ONNX's operators that normalize data."""
 _WITH_WEIGHTS = frozenset({"Conv", "ConvTranspose", "GRU", "Gemm", "LSTM", "MatMul", "RNN"})
 _PLUMBING = frozenset({
     "Cast", "Concat", "Constant", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice",
@@ -33,7 +35,7 @@ def take_census(
     model: nn.Module,
     converted: Converted,
     observed: Mapping[str, InputStatistics],
-    errors: Mapping[str, float] | None = None,
+    errors: Mapping[str, LayerError] | None = None,
 ) -> tuple[NormLayer, ...]:
     """Account for every normalization layer of a model.
 
@@ -55,7 +57,7 @@ def take_census(
             update={
                 "statistics": layer.statistics,
                 "input_statistics": observed.get(layer.name),
-                "error": (errors or {}).get(layer.name),
+                **_error_of((errors or {}).get(layer.name)),
             }
         )
         for layer in layers
@@ -68,6 +70,10 @@ def take_census(
         if not any(norm.module == name or norm.module.startswith(f"{name}.") for name in modules)
     ]
     return tuple(accounts)
+
+
+def _error_of(measured: LayerError | None) -> dict[str, object]:
+    return {} if measured is None else {"error": measured.error, "tolerance": measured.tolerance}
 
 
 def _account(layer: Layer, trail: Trail, *, opset: int, was_called: bool) -> NormLayer:
@@ -91,7 +97,7 @@ def _outcome(
     norms = [
         name
         for name in candidates
-        if trail.operator(name) in _NORMS
+        if trail.operator(name) in NORM_OPERATORS
         and candidates[name] != _COLLAPSED
         and (name not in folded or not layer.names.isdisjoint(trail.scopes(name)))
     ]
@@ -136,7 +142,7 @@ def _functional(norm: FunctionalNorm, trail: Trail, *, opset: int) -> NormLayer:
     if norm.on_weights:
         return _merged(name, kind, module=norm.module, trail=trail)
     emitted = trail.emitted_directly(norm.module)
-    own = [n for n in emitted if trail.origins[n].op in _NORMS] or emitted
+    own = [n for n in emitted if trail.origins[n].op in NORM_OPERATORS] or emitted
     layer = Layer(name, frozenset(), kind, on_weights=False, statistics=None)
     return _outcome(layer, trail.working(own), trail, opset=opset)
 

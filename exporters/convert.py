@@ -3,6 +3,7 @@
 The steps are separate modules; this one puts them in order and keeps what each found out.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,12 +25,12 @@ from exporters.layers import FunctionalNorm, functional_norms
 from exporters.prepare import (
     MergedWeight,
     copy_in_eval,
-    fix_integer_buffers,
     merge_weights,
     quiet_state,
     unwrap,
 )
 from exporters.program import capture
+from exporters.scalars import as_constant_tensors, as_numbers, integer_buffers
 from exporters.scan import require_sound, require_stateless
 from exporters.sizes import resize, sizes_to_trace
 
@@ -233,13 +234,14 @@ def _capture(
     try:
         return capture(flat, call, tensors, dimensions)
     except ConversionFailed as err:
-        depends_on_data = isinstance(err.__cause__, GuardOnDataDependentSymNode)
-        if not depends_on_data or not fix_integer_buffers(flat.model):
+        buffers = integer_buffers(flat.model)
+        if not isinstance(err.__cause__, GuardOnDataDependentSymNode) or not buffers:
             raise
-        try:
-            return capture(flat, call, tensors, dimensions)
-        except ConversionFailed:
-            raise err from err.__cause__  # that is the reason; the attempt was ours
+        for fixed in (as_numbers, as_constant_tensors):
+            fixed(buffers)
+            with contextlib.suppress(ConversionFailed):
+                return capture(flat, call, tensors, dimensions)
+        raise  # the first reason is the model's own; the attempts were ours
 
 
 def require_opset(opset: int) -> None:

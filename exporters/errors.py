@@ -18,13 +18,20 @@
     │   ├── StatisticsInvalid   running statistics that are not finite
     │   └── StateChanges        an output depends on a buffer that each call changes
     ├── ConversionFailed        torch.export or the ONNX converter gave up
-    └── VerificationFailed      the file does not compute what torch computes
+    ├── VerificationFailed      ONNX Runtime does not run the file as torch runs the model
+    └── CheckFailed             a check failed, and that was not allowed
+
+The class of an error names the check that it belongs to, in ``check``.
 """
 
-from bundle import OutputComparison
+from collections.abc import Sequence
+from typing import ClassVar
+
+from bundle import Finding
 
 __all__ = [
     "BatchStatistics",
+    "CheckFailed",
     "CheckpointInvalid",
     "ConversionFailed",
     "DimensionInvalid",
@@ -46,7 +53,13 @@ __all__ = [
 
 
 class ExportError(Exception):
-    """The root of the tree: its message is a full sentence for a person."""
+    """The root of the tree: its message is a full sentence for a person.
+
+    Attributes:
+        check: the check that would have failed; ``export`` where nothing could be checked.
+    """
+
+    check: ClassVar[str] = "export"
 
 
 class SourceInvalid(ExportError):
@@ -96,21 +109,31 @@ class ModelRefused(ExportError):
 class BatchStatistics(ModelRefused):
     """A layer uses statistics of the batch at inference: answers would depend on neighbours."""
 
+    check = "batch-invariance"
+
 
 class StuckInTraining(ModelRefused):
     """A layer stays in training mode after ``model.eval()`` and computes something else there."""
+
+    check = "mode"
 
 
 class RandomAtInference(ModelRefused):
     """A layer draws random numbers at inference: no two answers would be equal."""
 
+    check = "mode"
+
 
 class StatisticsInvalid(ModelRefused):
     """Running statistics that are not finite, or a variance that has no square root."""
 
+    check = "running-statistics"
+
 
 class StateChanges(ModelRefused):
     """An output depends on a buffer that each call changes; a served model keeps no state."""
+
+    check = "mode"
 
 
 class ConversionFailed(ExportError):
@@ -118,15 +141,23 @@ class ConversionFailed(ExportError):
 
 
 class VerificationFailed(ExportError):
-    """The file does not compute what torch computes.
+    """ONNX Runtime does not open the file, or does not run it on inputs that torch takes."""
+
+    check = "eval-parity"
+
+
+class CheckFailed(ExportError):
+    """Checks failed, and nobody allowed them to: nothing is written.
 
     Attributes:
-        worst: the comparison that is furthest outside its tolerance, if it came to comparing.
+        findings: those that failed.
     """
 
-    def __init__(self, message: str, *, worst: OutputComparison | None = None) -> None:
-        super().__init__(message)
-        self.worst = worst
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        said = "; ".join(f"{finding.check}: {finding.meaning}" for finding in findings)
+        names = " ".join(f"--allow {name}" for name in dict.fromkeys(f.check for f in findings))
+        super().__init__(f"{said}. To export it all the same: {names} (allow=… in Python).")
+        self.findings = tuple(findings)
 
 
 def first_line(error: BaseException) -> str:

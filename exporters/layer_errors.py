@@ -6,16 +6,30 @@ with what the layer's module returns in float64: a wrong fold has a name, not ju
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import torch
 
-from bundle import OpenModel, open_model
+from bundle import OpenModel, Tolerance, derive_tolerance, open_model
 from exporters.calls import Call
 from exporters.eager import Eager, to_numpy
 
-__all__ = ["measure_layers"]
+__all__ = ["LayerError", "measure_layers"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """How far a layer's output in the file is from torch's.
+
+    Attributes:
+        error: the largest absolute difference from torch's float64.
+        tolerance: derived from torch's own float32 error at the same place.
+    """
+
+    error: float
+    tolerance: Tolerance
 
 
 def measure_layers(
@@ -24,10 +38,11 @@ def measure_layers(
     *,
     leaving: Mapping[str, str],
     reference: Eager,
+    eager: Eager,
     call: Call,
     tensors: Sequence[torch.Tensor],
-) -> dict[str, float]:
-    """The largest absolute difference between each layer's output in the file and in torch.
+) -> dict[str, LayerError]:
+    """Compare each layer's output in the file with torch's.
 
     Args:
         model: the file.
@@ -35,6 +50,7 @@ def measure_layers(
         leaving: for each module, the value that the rest of the graph took from it when it was
             emitted.
         reference: the model in float64.
+        eager: the model in its own precision.
         call: names the inputs.
         tensors: inputs.
 
@@ -50,8 +66,12 @@ def measure_layers(
     opened = _open_with(model, set(carriers.values()))
     feeds = {name: to_numpy(t) for name, t in zip(call.names, tensors, strict=True)}
     got = opened.run(feeds, sorted(set(carriers.values())))
+    single = eager.outputs_of(carriers, tensors)
     return {
-        layer: _largest_difference(wanted[layer], got[value])
+        layer: LayerError(
+            error=_largest_difference(wanted[layer], got[value]),
+            tolerance=derive_tolerance(wanted[layer], single[layer]),
+        )
         for layer, value in carriers.items()
         if wanted[layer].shape == got[value].shape
     }
@@ -68,4 +88,5 @@ def _open_with(model: onnx.ModelProto, values: Collection[str]) -> OpenModel:
 
 
 def _largest_difference(wanted: np.ndarray, got: np.ndarray) -> float:
-    return float(np.abs(wanted - got.astype(np.float64)).max(initial=0.0))
+    with np.errstate(invalid="ignore"):
+        return float(np.abs(wanted - got.astype(np.float64)).max(initial=0.0))

@@ -26,7 +26,6 @@ from exporters.errors import InputsInvalid, ModelNotCopyable, first_line
 __all__ = [
     "MergedWeight",
     "copy_in_eval",
-    "fix_integer_buffers",
     "merge_weights",
     "quiet_state",
     "unwrap",
@@ -121,27 +120,6 @@ def merge_weights(model: nn.Module) -> tuple[MergedWeight, ...]:
             kind = {**hooked, **parametrized}[parameter]
             merged.append(MergedWeight(name, parameter, kind))
     return tuple(merged)
-
-
-def fix_integer_buffers(model: nn.Module) -> bool:
-    """Replace buffers that hold one integer by that integer, in place.
-
-    Some libraries keep strides and paddings so and branch on them: for the tracer a buffer is data,
-    and data must not decide what is computed. They are constants of the model all the same.
-
-    Returns:
-        Whether there were any.
-    """
-    found = [
-        (module, name, buffer)
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-        if buffer.ndim == 0 and not buffer.is_floating_point() and not buffer.is_complex()
-    ]
-    for module, name, buffer in found:
-        delattr(module, name)
-        setattr(module, name, buffer.item())
-    return bool(found)
 
 
 @contextmanager

@@ -2,21 +2,20 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bundle import Manifest
-from exporters.verify import Proof
+from exporters.examination import Examination
 
 __all__ = ["render_report"]
 
 _TEMPLATE = "report.html.j2"
 
 
-def render_report(manifest: Manifest, proof: Proof) -> bytes:
+def render_report(examination: Examination) -> bytes:
     """The report of an export, as UTF-8 HTML that needs no network.
 
     Args:
-        manifest: of the bundle.
-        proof: what was compared.
+        examination: of the model.
     """
+    manifest, proof = examination.manifest, examination.subject.proof
     environment = Environment(
         loader=PackageLoader("exporters"),
         autoescape=True,

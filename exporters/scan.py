@@ -68,8 +68,8 @@ def require_sound(
         raise BatchStatistics(
             f"statistics of the batch at inference: {said}. Each answer would depend on the other"
             " rows of its batch. Give the layer running statistics (and its own eval mode), use a"
-            " norm that needs none (GroupNorm, LayerNorm), or export with"
-            " allow_batch_statistics=True, which the bundle then says.",
+            " norm that needs none (GroupNorm, LayerNorm), or allow 'batch-invariance' to fail,"
+            " which the bundle then says.",
             layers=tuple(layers),
         )
     return tuple(layers)

@@ -1,19 +1,18 @@
 """``normserve export``: a network of the zoo, or anybody's model, into a repository."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from torch import nn
 
 from bundle import Bundle, BundleError
-from exporters import ExportError, export, load_checkpoint, resolve_factory
+from exporters import ExportError, export
 from models import SCENES
 from models.scene import Scene
 from normserve.console import NORM_LEGEND, bar, norm_table, stdout
 from normserve.input_spec import InputSpec, parse_input
+from normserve.sources import from_factory, from_zoo, of_scene
 
 __all__ = ["command", "export_scene"]
 
@@ -58,9 +57,10 @@ class _InputType(click.ParamType[InputSpec]):
 @click.option("--overwrite", is_flag=True, help="Replace that version if it exists.")
 @click.option("--opset", type=int, default=23, show_default=True, help="Of the ONNX file.")
 @click.option(
-    "--allow-batch-statistics",
-    is_flag=True,
-    help="Export layers that use batch statistics at inference; the manifest names them.",
+    "--allow",
+    multiple=True,
+    metavar="CHECK",
+    help="Export although this check fails; the manifest records it. May be given several times.",
 )
 @click.option(
     "--lower-group-norm",
@@ -103,11 +103,14 @@ def command(
 
             try:
                 if ":" in target:
-                    module, arguments = _from_factory(target, checkpoint, inputs)
-                    title = name or target.rpartition(":")[2].rpartition(".")[2]
-                    bundle = export(module, **arguments, name=title, progress=show, **common)
+                    source = from_factory(target, checkpoint, inputs)
+                    title = name or source.name
                 else:
-                    bundle = _from_zoo(target, checkpoint, progress=show, **common)
+                    source = from_zoo(target, checkpoint)
+                    title = source.name
+                bundle = export(
+                    source.model, **source.arguments, name=title, progress=show, **common
+                )
             except (ExportError, BundleError) as err:
                 raise click.ClickException(f"{target}: {err}") from err
             bundles.append(bundle)
@@ -132,53 +135,5 @@ def export_scene(
         ExportError: it cannot be exported.
         BundleExists: the version exists and is not to be overwritten.
     """
-    return export(
-        scene.load(),
-        scene.example_inputs(),
-        name=scene.name,
-        dynamic_shapes={name: dict(axes) for name, axes in scene.dynamic_shapes.items()},
-        reference_inputs=scene.reference_inputs(),
-        input_names=scene.input_names,
-        output_names=scene.output_names,
-        source=f"models:{scene.name}",
-        progress=progress,
-        **options,
-    )
-
-
-def _from_zoo(
-    name: str, checkpoint: Path | None, *, progress: Callable[[str], None], **options: Any
-) -> Bundle:
-    if name not in SCENES:
-        raise click.UsageError(
-            f"'{name}' is no network of the zoo ({', '.join(SCENES)})"
-            " and no package.module:factory."
-        )
-    if checkpoint is not None:
-        raise click.UsageError(
-            f"'{name}' comes with its weights; --checkpoint goes with package.module:factory."
-        )
-    return export_scene(SCENES[name], progress=progress, **options)
-
-
-def _from_factory(
-    target: str, checkpoint: Path | None, inputs: tuple[InputSpec, ...]
-) -> tuple[nn.Module, dict[str, Any]]:
-    """The model of a factory, and the arguments of `exporters.export` that say how it is called."""
-    sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it: a package need not be installed
-    made = resolve_factory(target)()
-    module, example = made if isinstance(made, tuple) else (made, None)
-    arguments: dict[str, Any] = {"source": target}
-    if checkpoint is not None:
-        arguments["checkpoint_sha256"] = load_checkpoint(module, checkpoint)
-    if inputs:
-        arguments["example_inputs"] = {spec.name: spec.example() for spec in inputs}
-        arguments["dynamic_shapes"] = {spec.name: dict(spec.dynamic) for spec in inputs}
-    elif example is not None:
-        arguments["example_inputs"] = example
-    else:
-        raise click.UsageError(
-            f"'{target}' returns a model without example inputs; describe what it takes, such as"
-            " --input pixels:FP32[batch,3,224,224], or return (model, example_inputs)."
-        )
-    return module, arguments
+    source = of_scene(scene)
+    return export(source.model, **source.arguments, name=source.name, progress=progress, **options)

@@ -1,0 +1,1 @@
+"""One check a module: ``NAME`` and ``check(subject)``. Explained in ``docs/checks/``."""
