@@ -44,7 +44,8 @@ def finding_of(certificate: BatchCertificate) -> Finding:
                 tolerance=_loosest(certificate),
                 meaning=f"a row's answer is not its own: {certificate.reason}",
                 remedy="replace the operator by one that stays within a row; until then, one"
-                " request a batch",
+                " request a batch. If axis 0 is no batch, name it for what it is at the export:"
+                " dynamic_shapes={'x': {0: 'length', 1: 'batch'}}",
             )
         case Verdict.BITWISE | Verdict.WITHIN_NOISE:
             return Finding(
