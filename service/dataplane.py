@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bundle.tensors import TensorSpec
+from service.consistency import Canary
 from service.errors import ModelNotReady
 from service.inference import InferenceReply, InferenceRequest, OutputTensor
 from service.registry import Registry, ServedModel, State, VersionEntry
@@ -61,10 +62,14 @@ class DataPlane:
     Args:
         registry: what is served.
         strict_readiness: whether one version that is not READY makes the server not ready.
+        canary: compares some of the answers; none where it is left out.
     """
 
-    def __init__(self, registry: Registry, *, strict_readiness: bool) -> None:
+    def __init__(
+        self, registry: Registry, *, strict_readiness: bool, canary: Canary | None = None
+    ) -> None:
         self._registry = registry
+        self._canary = canary
         self._strict = strict_readiness
         self._loaded = False
 
@@ -141,6 +146,8 @@ class DataPlane:
             Overloaded: too many requests wait already.
         """
         arrays = await model.runner.run(request.inputs, request.outputs)
+        if self._canary is not None:
+            self._canary.offer(model.consistency, request.inputs, arrays)
         return InferenceReply(
             model_name=model.name,
             model_version=model.version,

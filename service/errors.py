@@ -29,7 +29,11 @@ method resolution order, so that a class without an entry of its own is told lik
     │   ├── ServerNotReady        models are still loading, or one could not be loaded
     │   ├── ModelNotReady         loading, failed to load, or unloading
     │   └── Overloaded            as many requests are waiting as may
-    └── LoadFailed                a model cannot be served; the reason goes to the registry
+    ├── OperationForbidden        it may not be asked for from there
+    ├── LoadFailed                a model cannot be served; the reason goes to the registry
+    └── HelperError               what runs beside the server gave nothing; never seen by a client
+        ├── HelperRefused         it cannot be done
+        └── HelperFailed          the process ended, took too long, or met a bug
 """
 
 __all__ = [
@@ -37,6 +41,9 @@ __all__ = [
     "BodyCorrupt",
     "BodyTooLarge",
     "EncodingUnsupported",
+    "HelperError",
+    "HelperFailed",
+    "HelperRefused",
     "InferenceRefused",
     "InputMismatch",
     "JsonInvalid",
@@ -46,6 +53,7 @@ __all__ = [
     "NotFound",
     "NotJsonRepresentable",
     "NotReady",
+    "OperationForbidden",
     "OutputUnknown",
     "Overloaded",
     "ParameterInvalid",
@@ -168,3 +176,19 @@ class Overloaded(NotReady):
 
 class LoadFailed(ServiceError):
     """A model version cannot be served; the message is the reason that the registry keeps."""
+
+
+class OperationForbidden(ServiceError):
+    """What changes or burdens the server is not to be asked for over this address."""
+
+
+class HelperError(ServiceError):
+    """What runs in a process beside the server gave nothing."""
+
+
+class HelperRefused(HelperError):
+    """It cannot be done; the message is the reason."""
+
+
+class HelperFailed(HelperError):
+    """The process ended, took too long, or met something that nobody foresaw."""

@@ -5,6 +5,7 @@ import contextlib
 from types import TracebackType
 from typing import Self
 
+from service.consistency import Cache, Canary, Examiner
 from service.dataplane import DataPlane
 from service.loading import Loader, check_repository
 from service.registry import Registry
@@ -15,7 +16,7 @@ __all__ = ["Service"]
 
 
 class Service:
-    """Registry, loader, runners and data plane of one process.
+    """Registry, loader, runners, examiner, canary and data plane of one process.
 
     As an asynchronous context it loads the repository in the background: entering returns at once,
     and the data plane tells when all is loaded.
@@ -24,6 +25,7 @@ class Service:
         registry: what is served, and in which state.
         plane: what the transports ask.
         pool: what runs the models.
+        examiner: what establishes their consistency.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -32,13 +34,26 @@ class Service:
         )
         self._repository = settings.repository
         self.registry = Registry()
+        self.examiner = Examiner(
+            cache=Cache(settings.consistency_cache or settings.repository),
+            at_load=settings.consistency_at_load,
+            timeout_s=settings.consistency_timeout_s,
+        )
+        self._canary = Canary(
+            fraction=settings.canary_fraction,
+            max_waiting=settings.canary_max_waiting,
+            max_bytes=settings.canary_max_bytes,
+        )
         self._loader = Loader(
             policy=settings.provider,
             threads=settings.threads,
             pool=self.pool,
+            examiner=self.examiner,
             at_once=settings.concurrent_runs,
         )
-        self.plane = DataPlane(self.registry, strict_readiness=settings.strict_readiness)
+        self.plane = DataPlane(
+            self.registry, strict_readiness=settings.strict_readiness, canary=self._canary
+        )
         self._loading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -64,6 +79,9 @@ class Service:
             self._loading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loading
+        await asyncio.gather(
+            asyncio.to_thread(self.examiner.close), asyncio.to_thread(self._canary.close)
+        )
 
     async def _load(self) -> None:
         await self._loader.load_repository(self._repository, self.registry)

@@ -10,6 +10,7 @@ they may be.
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -28,6 +29,9 @@ from bundle import (
     read_samples,
     replay,
 )
+from bundle.checks import Subject
+from service.consistency import Consistency, Examiner, Exported, Golden, Placement, Source
+from service.consistency.source import manifest_sha256
 from service.errors import LoadFailed, RepositoryMissing
 from service.registry import Registry, ServedModel
 from service.runner import InProcessRunner, RunPool
@@ -60,15 +64,23 @@ class Loader:
         policy: where models run.
         threads: of one run.
         pool: runs the models once they are loaded.
+        examiner: establishes, after that, what takes longer than readiness can wait for.
         at_once: versions that are loaded at the same time.
     """
 
     def __init__(
-        self, *, policy: ProviderPolicy, threads: int, pool: RunPool, at_once: int
+        self,
+        *,
+        policy: ProviderPolicy,
+        threads: int,
+        pool: RunPool,
+        examiner: Examiner,
+        at_once: int,
     ) -> None:
         self._policy = policy
         self._threads = threads
         self._pool = pool
+        self._examiner = examiner
         self._executor = ThreadPoolExecutor(at_once, thread_name_prefix="load")
 
     async def load_repository(self, repository: Path, registry: Registry) -> None:
@@ -98,11 +110,14 @@ class Loader:
             LoadFailed: it cannot be served; the message is the reason.
         """
         try:
-            if folder.has_manifest:
-                return self._load_bundle(folder)
-            return self._load_plain(folder)
+            before = _stamps(folder.path)
+            model = self._load_bundle(folder) if folder.has_manifest else self._load_plain(folder)
+            after = _stamps(folder.path)
         except (BundleError, OSError) as err:
             raise LoadFailed(str(err).rstrip(".")) from err
+        if after != before:  # what was digested may not be what was opened
+            raise LoadFailed(f"'{folder.path}' was changed while it was loaded; load it again")
+        return model
 
     def _load_into(self, registry: Registry, folder: VersionFolder) -> None:
         log = _log.bind(model=folder.name, version=folder.version)
@@ -118,7 +133,9 @@ class Loader:
             registry.fail_loading(folder.name, folder.version, reason=reason)
             log.exception("model unavailable")
         else:
+            self._examiner.recall(model.consistency)
             registry.finish_loading(model)
+            self._examiner.establish(model.consistency)
             log.info("model ready", provider=model.properties["provider"])
 
     def _load_bundle(self, folder: VersionFolder) -> ServedModel:
@@ -142,14 +159,18 @@ class Loader:
                 f"output '{failed.name}' does not agree with its golden sample on"
                 f" {opened.provider}: {failed.reason.rstrip('.')}"
             )
+        golden = Golden(
+            samples=len(samples), max_abs_error=_worst(comparisons), replayed=datetime.now(UTC)
+        )
         return self._serve(
             folder,
             opened,
             manifest=manifest,
+            golden=golden,
             properties={
                 "verified": "true",
-                "golden_samples": str(len(samples)),
-                "golden_max_abs_error": _worst(comparisons),
+                "golden_samples": str(golden.samples),
+                "golden_max_abs_error": f"{golden.max_abs_error:.3g}",
                 "batch_dependent": ", ".join(manifest.batch_dependent) or "none known",
             },
         )
@@ -159,6 +180,7 @@ class Loader:
             folder,
             self._open(folder.path / MODEL),
             manifest=None,
+            golden=None,
             properties={
                 "verified": "false",
                 "verified_reason": "there is no manifest: what the model should answer is unknown",
@@ -175,8 +197,10 @@ class Loader:
         opened: OpenModel,
         *,
         manifest: Manifest | None,
+        golden: Golden | None,
         properties: dict[str, str],
     ) -> ServedModel:
+        nodes = opened.placement.counts()
         return ServedModel(
             name=folder.name,
             version=folder.version,
@@ -186,21 +210,43 @@ class Loader:
                 dimensions=manifest.dimensions if manifest is not None else {},
             ),
             runner=InProcessRunner(opened, pool=self._pool),
+            consistency=Consistency(
+                self._source(folder),
+                placement=Placement(provider=opened.provider, nodes=nodes, lowered=opened.lowered),
+                golden=golden,
+                exported=Exported.of(manifest) if manifest is not None else None,
+            ),
             properties={
                 **properties,
                 "inputs": "; ".join(map(str, opened.inputs)),
                 "outputs": "; ".join(map(str, opened.outputs)),
                 "provider": opened.provider,
-                "placement": ", ".join(
-                    f"{provider}: {count}" for provider, count in opened.placement.counts().items()
-                ),
+                "placement": ", ".join(f"{provider}: {count}" for provider, count in nodes.items()),
             },
         )
 
+    def _source(self, folder: VersionFolder) -> Source:
+        path = folder.path.resolve()
+        return Source(
+            name=folder.name,
+            version=folder.version,
+            folder=path,
+            manifest_sha256=manifest_sha256(path),
+            policy=self._policy,
+            threads=self._threads,
+            model_sha256=Subject(model=path / MODEL).sha256(),
+        )
 
-def _worst(comparisons: Sequence[OutputComparison]) -> str:
-    errors = [c.max_abs_error for c in comparisons if c.max_abs_error is not None]
-    return f"{max(errors, default=0.0):.3g}"
+
+def _worst(comparisons: Sequence[OutputComparison]) -> float:
+    return max((c.max_abs_error for c in comparisons if c.max_abs_error is not None), default=0.0)
+
+
+def _stamps(folder: Path) -> set[tuple[Path, int, int, int]]:
+    """What a file in a folder cannot be replaced or written without changing."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    stats = [(path, path.stat()) for path in paths]
+    return {(path, stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in stats}
 
 
 def _tensors(of: Manifest | OpenModel) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from service.consistency import Batching, Consistency
 from service.errors import ModelNotReady, ModelUnknown, VersionUnknown, excerpt
 from service.runner import Runner
 from service.signature import Signature
@@ -42,6 +43,7 @@ class ServedModel:
         version: of the model.
         signature: what it takes and gives.
         runner: what computes it.
+        consistency: whether it answers as it should, as far as that is known.
         properties: what is known of it, for people: verification, provider, golden error.
     """
 
@@ -49,7 +51,13 @@ class ServedModel:
     version: int
     signature: Signature
     runner: Runner
+    consistency: Consistency
     properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def batching(self) -> Batching:
+        """Whether requests of different clients may be computed as one batch, and why."""
+        return self.consistency.batching
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,6 @@
 """The settings of the service, by argument or from the environment. Applies none of them."""
 
 import difflib
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,16 +14,11 @@ from pydantic_settings import (
 
 from bundle.providers import ProviderPolicy
 from service.errors import SettingsInvalid
+from service.machine import usable_cores
 
 __all__ = ["ENVIRONMENT_PREFIX", "Settings", "load_settings"]
 
 ENVIRONMENT_PREFIX = "NORMSERVE_"
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # what containers and taskset leave of the machine
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _StrictEnvironment(EnvSettingsSource):
@@ -74,7 +68,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=1, ge=0)
     """Threads of one run of a model; 0 leaves it to ONNX Runtime, which takes every core."""
 
-    concurrent_runs: int = Field(default_factory=_usable_cores, ge=1)
+    concurrent_runs: int = Field(default_factory=usable_cores, ge=1)
     """Runs at the same time, over all models; one a core that this process may use if left out."""
 
     max_waiting_requests: int = Field(default=256, ge=0)
@@ -85,6 +79,27 @@ class Settings(BaseSettings):
 
     compression_level: int = Field(default=1, ge=0, le=9)
     """How hard replies are compressed for clients that accept gzip or deflate; 0 is not at all."""
+
+    consistency_at_load: bool = True
+    """Whether batch certificates are established in the background once a model is loaded;
+    otherwise only when a client asks for it."""
+
+    consistency_cache: Path | None = None
+    """The folder that certificates are kept in, so that the next start finds them; the repository
+    if left out."""
+
+    consistency_timeout_s: int = Field(default=600, ge=1)
+    """Seconds that the examination of one model may take before it is given up."""
+
+    canary_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
+    """The fraction of requests that are computed a second time, alone and on the CPU, and compared;
+    0 is none."""
+
+    canary_max_waiting: int = Field(default=64, ge=1)
+    """Requests that may wait for the canary; one more is not compared."""
+
+    canary_max_bytes: int = Field(default=64 * 2**20, ge=1)
+    """Bytes of tensors that may wait for the canary."""
 
     strict_readiness: bool = True
     """Whether the server is ready only while every model version in the repository is; otherwise it

@@ -5,16 +5,19 @@ adding one is adding a file there, and its page in ``docs/checks/``.
 """
 
 import importlib
+import logging
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import ModuleType
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
-from bundle.errors import BundleError
+from bundle.errors import BundleError, InputInvalid
 from bundle.manifest import Finding
 
 __all__ = ["Check", "Progress", "Registry"]
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 """Called with how many checks are done, how many there are, and the name of the next one."""
@@ -65,7 +68,9 @@ class Registry(Generic[S]):
             progress: is told what is being done.
 
         Returns:
-            What each check found. A model that cannot be opened or run fails the check.
+            What each check found. A model that cannot be opened or run fails the check, as does
+            one that the check itself fails on; without an input that it can compute there is
+            nothing to check.
 
         Raises:
             KeyError: there is no check of a name.
@@ -86,13 +91,25 @@ class Registry(Generic[S]):
     def _run(self, name: str, subject: S) -> tuple[Finding, ...]:
         try:
             found = self.checks[name].check(subject)
+        except InputInvalid as err:
+            found = _not_made(name, "not_applicable", str(err), "give samples of what it takes")
         except BundleError as err:
-            found = Finding(
-                check=name,
-                status="fail",
-                measured=None,
-                tolerance=None,
-                meaning=f"the check could not be made: {err}",
-                remedy="make the model open and run, or give samples of what it takes",
-            )
+            found = _not_made(name, "fail", str(err), "make the model open and run")
+        except Exception as err:  # noqa: BLE001  # one check's defect must not hide what others find
+            _log.exception("the check %s met an error that nobody foresaw", name)
+            reason = f"{type(err).__name__}: {err}"
+            found = _not_made(name, "fail", reason, "report it, with the model if you can")
         return found if isinstance(found, tuple) else (found,)
+
+
+def _not_made(
+    name: str, status: Literal["fail", "not_applicable"], reason: str, remedy: str
+) -> Finding:
+    return Finding(
+        check=name,
+        status=status,
+        measured=None,
+        tolerance=None,
+        meaning=f"the check could not be made: {reason}",
+        remedy=remedy,
+    )

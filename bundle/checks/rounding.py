@@ -105,4 +105,5 @@ def _nudge(array: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return array
     unit = ml_dtypes.finfo(array.dtype).eps  # type: ignore[no-untyped-call]  # ships no types
     signs = generator.choice([-1.0, 1.0], array.shape)
-    return (array.astype(np.float64) * (1.0 + signs * float(unit))).astype(array.dtype)
+    # numpy makes a number of an array without dimensions, once it is computed with
+    return np.asarray(array.astype(np.float64) * (1.0 + signs * float(unit)), dtype=array.dtype)

@@ -6,13 +6,23 @@ the protocol has it; one that asks for something that this server does not do is
 an answer that leaves it out would be a wrong one.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from service.codec.text import kind, optional_object
 from service.errors import ParameterInvalid, excerpt
 from service.inference import Parameter
 
-__all__ = ["flag", "input_parameters", "output_parameters", "request_parameters", "size"]
+__all__ = [
+    "check_output",
+    "check_request",
+    "flag",
+    "input_parameters",
+    "output_parameters",
+    "refuse_shared_memory",
+    "request_parameters",
+    "size",
+]
 
 _SHARED_MEMORY = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size")
 _PRIVATE_PREFIX = "triton_"
@@ -29,6 +39,16 @@ def request_parameters(request: dict[str, Any]) -> dict[str, Parameter]:
             the protocol defines has another type.
     """
     parameters = _parameters(request, of="the request")
+    check_request(parameters)
+    return parameters
+
+
+def check_request(parameters: Mapping[str, Parameter]) -> None:
+    """Whether a request may have these parameters.
+
+    Raises:
+        ParameterInvalid: a name is reserved, or one that the protocol defines has another type.
+    """
     for name, value in parameters.items():
         if name.startswith(_PRIVATE_PREFIX):
             raise ParameterInvalid(
@@ -41,7 +61,6 @@ def request_parameters(request: dict[str, Any]) -> dict[str, Parameter]:
             raise _wrong(name, value, wanted="true or false")
         if name == "sequence_id" and not (isinstance(value, str) or type(value) is int):
             raise _wrong(name, value, wanted="an integer or a string")
-    return parameters
 
 
 def input_parameters(tensor: dict[str, Any], name: str) -> dict[str, Parameter]:
@@ -52,7 +71,7 @@ def input_parameters(tensor: dict[str, Any], name: str) -> dict[str, Parameter]:
         ParameterInvalid: a value is an array or an object, or shared memory is asked for.
     """
     parameters = _parameters(tensor, of=f"input {excerpt(name)}")
-    _refuse_shared_memory(parameters, of=f"input {excerpt(name)}")
+    refuse_shared_memory(parameters, of=f"input {excerpt(name)}")
     return parameters
 
 
@@ -65,13 +84,22 @@ def output_parameters(tensor: dict[str, Any], name: str) -> dict[str, Parameter]
             asked for.
     """
     parameters = _parameters(tensor, of=f"output {excerpt(name)}")
-    _refuse_shared_memory(parameters, of=f"output {excerpt(name)}")
+    check_output(parameters, name)
+    return parameters
+
+
+def check_output(parameters: Mapping[str, Parameter], name: str) -> None:
+    """Whether a wanted output may have these parameters.
+
+    Raises:
+        ParameterInvalid: shared memory or classification is asked for.
+    """
+    refuse_shared_memory(parameters, of=f"output {excerpt(name)}")
     if parameters.get("classification", 0) != 0:
         raise ParameterInvalid(
             f"output {excerpt(name)} asks for classification, which this server does not offer;"
             " ask for the output itself"
         )
-    return parameters
 
 
 def flag(parameters: dict[str, Parameter], name: str) -> bool | None:
@@ -109,7 +137,12 @@ def _parameters(fields: dict[str, Any], *, of: str) -> dict[str, Parameter]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def _refuse_shared_memory(parameters: dict[str, Parameter], *, of: str) -> None:
+def refuse_shared_memory(parameters: Mapping[str, Parameter], *, of: str) -> None:
+    """Refuse a tensor that is to be read from, or written to, shared memory.
+
+    Raises:
+        ParameterInvalid: it is.
+    """
     asked = next((name for name in _SHARED_MEMORY if name in parameters), None)
     if asked is not None:
         raise ParameterInvalid(

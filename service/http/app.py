@@ -6,13 +6,18 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from service.admin import AdminGuard
 from service.http.access import AccessMiddleware
+from service.http.consistency import consistency_router
 from service.http.errors import install_error_handlers
-from service.http.health import health_router, server_version
+from service.http.health import health_router
 from service.http.infer import infer_router
+from service.http.metrics import metrics_router
 from service.http.models import models_router
 from service.http.openapi import install_openapi
 from service.lifecycle import Service
+from service.machine import normserve_version
+from service.metrics import metrics_of
 from service.settings import Settings
 
 __all__ = ["create_app"]
@@ -45,7 +50,7 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
     # them itself.
     app = FastAPIOffline(
         title="NormServe",
-        version=server_version(),
+        version=normserve_version(),
         description=_DESCRIPTION,
         redoc_url=None,
         redirect_slashes=False,
@@ -60,6 +65,15 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
             compression_level=settings.compression_level,
         )
     )
+    app.include_router(
+        consistency_router(
+            served.plane,
+            examiner=served.examiner,
+            guard=AdminGuard(host=settings.host),
+            fraction=settings.canary_fraction,
+        )
+    )
+    app.include_router(metrics_router(metrics_of(served.registry)))
     install_error_handlers(app)
     install_openapi(app)
     app.add_middleware(AccessMiddleware)

@@ -17,6 +17,7 @@ from service.errors import (
     EncodingUnsupported,
     NotFound,
     NotReady,
+    OperationForbidden,
     RequestInvalid,
     ServiceError,
 )
@@ -36,6 +37,7 @@ STATUSES: Final[Mapping[type[ServiceError], HTTPStatus]] = {
     RequestInvalid: HTTPStatus.BAD_REQUEST,
     NotFound: HTTPStatus.NOT_FOUND,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    OperationForbidden: HTTPStatus.FORBIDDEN,
     ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """Looked up along the class's method resolution order."""

@@ -1,26 +1,17 @@
 """Whether the server answers and is ready, and what it is."""
 
-from importlib.metadata import PackageNotFoundError, version
-
 from fastapi import APIRouter
 
 from service.dataplane import DataPlane
 from service.errors import ServerNotReady
 from service.http.openapi import failures
 from service.http.schemas import Live, Ready, ServerMetadata
+from service.machine import normserve_version
 
-__all__ = ["EXTENSIONS", "health_router", "server_version"]
+__all__ = ["EXTENSIONS", "health_router"]
 
 EXTENSIONS = ("binary_tensor_data",)
 """The protocol's extensions that work here, by Triton's names for them."""
-
-
-def server_version() -> str:
-    """The version of NormServe that is installed."""
-    try:
-        return version("normserve")
-    except PackageNotFoundError:  # run from a checkout
-        return "0+unknown"
 
 
 def health_router(plane: DataPlane) -> APIRouter:
@@ -44,7 +35,7 @@ def health_router(plane: DataPlane) -> APIRouter:
     @router.get("/v2", summary="What is this server?")
     async def metadata() -> ServerMetadata:
         return ServerMetadata(
-            name="normserve", version=server_version(), extensions=list(EXTENSIONS)
+            name="normserve", version=normserve_version(), extensions=list(EXTENSIONS)
         )
 
     return router

@@ -19,6 +19,10 @@ _EXAMPLES: Final[Mapping[int, tuple[str, str]]] = {
         "The request is wrong.",
         "input 'pixels' has shape (2, 1); the model wants (batch, 1, 8, 8)",
     ),
+    403: (
+        "It may not be asked for over this address.",
+        "this server is bound to 0.0.0.0; operations are open only while it is bound to loopback",
+    ),
     404: ("There is no such model or version.", "there is no model 'resnet50'"),
     413: ("The body is too large.", "the body is larger than 67108864 bytes, the most it takes"),
     415: (

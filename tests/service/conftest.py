@@ -1,5 +1,9 @@
-"""One live server for the whole package: a model of each datatype, versions, and broken models."""
+"""One live server for the whole package: a model of each datatype, versions, and broken models.
 
+Nothing is examined in the background, for what is examined has its own tests.
+"""
+
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +13,8 @@ import pytest
 from bundle import Datatype
 from service.settings import Settings
 from tests.service import tiny
+
+os.environ.setdefault("NORMSERVE_CONSISTENCY_AT_LOAD", "false")
 
 
 @pytest.fixture(scope="session")

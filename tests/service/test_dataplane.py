@@ -38,7 +38,13 @@ def registry():
 
 def add(registry, name="m", version=1):
     signature = Signature(inputs=(spec("x"),), outputs=(spec("b"), spec("a")))
-    model = ServedModel(name=name, version=version, signature=signature, runner=Negating())
+    model = ServedModel(
+        name=name,
+        version=version,
+        signature=signature,
+        runner=Negating(),
+        consistency=tiny.consistency(name, version),
+    )
     registry.begin_loading(name, version)
     registry.finish_loading(model)
 

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from bundle import MANIFEST, ProviderPolicy, find_versions
+from bundle import MANIFEST, ProviderPolicy, find_versions, open_model
+from service.consistency import Cache, Examiner
 from service.errors import LoadFailed, RepositoryMissing
 from service.loading import Loader, check_repository
 from service.registry import Registry, State
@@ -12,12 +13,21 @@ from tests.service import tiny
 
 
 @pytest.fixture
-def loader():
+def parts(tmp_path_factory):
+    """What a loader needs: a pool, and an examiner that examines nothing by itself."""
     pool = RunPool(threads=1, max_waiting=8)
-    loader = Loader(policy=ProviderPolicy.CPU, threads=1, pool=pool, at_once=2)
+    cache = Cache(tmp_path_factory.mktemp("cache"))
+    examiner = Examiner(cache=cache, at_load=False, timeout_s=60)
+    yield {"policy": ProviderPolicy.CPU, "threads": 1, "pool": pool, "examiner": examiner}
+    examiner.close()
+    pool.close()
+
+
+@pytest.fixture
+def loader(parts):
+    loader = Loader(**parts, at_once=2)
     yield loader
     loader.close()
-    pool.close()
 
 
 def only_version(repository):
@@ -123,7 +133,7 @@ async def test_one_broken_model_leaves_the_others_served(tmp_path, loader):
     assert all(entry.reason for entry in registry.entries() if entry.state is State.UNAVAILABLE)
 
 
-async def test_a_library_that_fails_in_an_unforeseen_way_costs_one_model(tmp_path, monkeypatch):
+async def test_a_library_that_fails_in_an_unforeseen_way_costs_one_model(tmp_path, parts):
     tiny.write_plain(tmp_path, "a", tiny.scale(2.0))
     tiny.write_plain(tmp_path, "b", tiny.scale(2.0))
 
@@ -133,15 +143,35 @@ async def test_a_library_that_fails_in_an_unforeseen_way_costs_one_model(tmp_pat
                 raise RuntimeError("nobody knew")
             return super().load(folder)
 
-    pool = RunPool(threads=1, max_waiting=0)
     registry = Registry()
-    loader = Surprised(policy=ProviderPolicy.CPU, threads=1, pool=pool, at_once=1)
+    loader = Surprised(**parts, at_once=1)
     await loader.load_repository(tmp_path, registry)
     first, second = registry.entries()
     assert (first.state, second.state) == (State.UNAVAILABLE, State.READY)
     assert "nobody knew" not in first.reason
     loader.close()
-    pool.close()
+
+
+def test_a_file_that_changes_while_it_is_loaded_is_not_served(tmp_path, loader, monkeypatch):
+    tiny.write_plain(tmp_path, "m", tiny.scale(2.0))
+
+    def overtaken(path, **how):
+        opened = open_model(path, **how)
+        path.write_bytes(tiny.scale(3.0).SerializeToString())
+        return opened
+
+    monkeypatch.setattr("service.loading.open_model", overtaken)
+    with pytest.raises(LoadFailed, match="was changed while it was loaded"):
+        loader.load(only_version(tmp_path))
+
+
+def test_what_is_loaded_says_what_it_was_loaded_from(tmp_path, loader):
+    bundle = tiny.write_verified(tmp_path, "m")
+    known = loader.load(only_version(tmp_path)).consistency
+    assert known.source.model_sha256 == bundle.manifest.files["model.onnx"]
+    assert known.golden.samples == 1
+    assert known.exported.source == "tests"
+    assert known.placement.nodes == {"CPUExecutionProvider": 1}
 
 
 def test_a_repository_that_is_no_folder_is_told(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from service.errors import ModelNotReady, ModelUnknown, VersionUnknown
 from service.registry import Registry, ServedModel, State
 from service.signature import Signature
+from tests.service import tiny
 
 
 class NoRunner:
@@ -14,7 +15,11 @@ class NoRunner:
 
 def model(version, name="m"):
     return ServedModel(
-        name=name, version=version, signature=Signature(inputs=(), outputs=()), runner=NoRunner()
+        name=name,
+        version=version,
+        signature=Signature(inputs=(), outputs=()),
+        runner=NoRunner(),
+        consistency=tiny.consistency(name, version),
     )
 
 

@@ -12,13 +12,10 @@ import time
 from contextlib import contextmanager
 
 import httpx
-import numpy as np
-import onnx
 import pytest
 import structlog
-from onnx import helper
 
-from bundle import Datatype, ProviderPolicy
+from bundle import ProviderPolicy
 from service.errors import AddressUnavailable, ProviderMissing, RepositoryMissing
 from service.server import serve
 from service.settings import Settings
@@ -71,34 +68,7 @@ def wait_until_ready(url):
 
 
 def slow_model(repository, *, rounds):
-    """A model that multiplies a large matrix with itself again and again."""
-    body = helper.make_graph(
-        [
-            helper.make_node("MatMul", ["state", "w"], ["next"]),
-            helper.make_node("Identity", ["go"], ["more"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("i", onnx.TensorProto.INT64, []),
-            helper.make_tensor_value_info("go", onnx.TensorProto.BOOL, []),
-            helper.make_tensor_value_info("state", onnx.TensorProto.FLOAT, [512, 512]),
-        ],
-        [
-            helper.make_tensor_value_info("more", onnx.TensorProto.BOOL, []),
-            helper.make_tensor_value_info("next", onnx.TensorProto.FLOAT, [512, 512]),
-        ],
-    )
-    model = tiny.build(
-        [
-            helper.make_node("Loop", ["rounds", "", "w"], ["end"], body=body),
-            helper.make_node("ReduceMean", ["end"], ["mean"], keepdims=0),
-            helper.make_node("Add", ["x", "mean"], ["y"]),
-        ],
-        {"x": (Datatype.FP32, ("n",))},
-        {"y": (Datatype.FP32, ("n",))},
-        {"rounds": np.array(rounds), "w": np.zeros((512, 512), np.float32)},
-    )
-    tiny.write_plain(repository, "slow", model)
+    tiny.write_plain(repository, "slow", tiny.slow(rounds))
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +127,16 @@ def test_a_run_that_does_not_end_does_not_hold_the_server_up(tmp_path):
         thread.join()
         assert isinstance(replies[0], httpx.TransportError) or replies[0].status_code >= 500
     assert server.lines[-1]["event"] == "stopped with runs unfinished"
+
+
+def test_a_server_that_is_examining_a_model_does_not_wait_for_it(tmp_path):
+    slow_model(tmp_path, rounds=10_000_000)
+    with process(tmp_path, consistency_at_load=True) as (server, url):
+        state = httpx.get(f"{url}/v2/models/slow/consistency").json()["state"]
+        assert state == "establishing"
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(10) == 0
+    assert server.lines[-1]["event"] == "stopped"
 
 
 def test_each_line_of_the_log_is_an_object_and_says_where_the_server_is(tmp_path):

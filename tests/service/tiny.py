@@ -1,5 +1,6 @@
 """Tiny ONNX models, repositories of them, and a live server, for the tests of the service."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +14,19 @@ import onnx
 import uvicorn
 from onnx import helper, numpy_helper
 
-from bundle import Bundle, Datatype, Manifest, Provenance, Sample, Tolerance, write_bundle
+from bundle import (
+    Bundle,
+    Datatype,
+    Manifest,
+    Provenance,
+    ProviderPolicy,
+    Sample,
+    Tolerance,
+    write_bundle,
+)
+from bundle.certificate import BatchCertificate, Cell, Neighbours, Standing, Verdict
 from bundle.tensors import TensorSpec
+from service.consistency import Consistency, Placement, Report, Source, Yardstick
 from service.http import create_app
 from service.settings import Settings
 
@@ -81,6 +93,107 @@ def two_dynamic() -> onnx.ModelProto:
     return identity(Datatype.FP32, ("rows", "columns"))
 
 
+def batch_mean() -> onnx.ModelProto:
+    """Takes the mean of the whole batch away: a row's answer depends on its neighbours."""
+    tensor = (Datatype.FP32, ("rows", 2))
+    return build(
+        [
+            helper.make_node("ReduceMean", ["x", "axes"], ["mean"], name="over_the_batch"),
+            helper.make_node("Sub", ["x", "mean"], ["y"]),
+        ],
+        {"x": tensor},
+        {"y": tensor},
+        {"axes": np.array([0], np.int64)},
+    )
+
+
+def slow(rounds: int) -> onnx.ModelProto:
+    """Multiplies a large matrix with itself again and again."""
+    body = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["state", "w"], ["next"]),
+            helper.make_node("Identity", ["go"], ["more"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", onnx.TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", onnx.TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", onnx.TensorProto.FLOAT, [512, 512]),
+        ],
+        [
+            helper.make_tensor_value_info("more", onnx.TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", onnx.TensorProto.FLOAT, [512, 512]),
+        ],
+    )
+    return build(
+        [
+            helper.make_node("Loop", ["rounds", "", "w"], ["end"], body=body),
+            helper.make_node("ReduceMean", ["end"], ["mean"], keepdims=0),
+            helper.make_node("Add", ["x", "mean"], ["y"]),
+        ],
+        {"x": (Datatype.FP32, ("n",))},
+        {"y": (Datatype.FP32, ("n",))},
+        {"rounds": np.array(rounds), "w": np.zeros((512, 512), np.float32)},
+    )
+
+
+def consistency(name: str = "m", version: int = 1) -> Consistency:
+    """That of a model of which nothing is known, and whose files are nowhere."""
+    source = Source(
+        name=name,
+        version=version,
+        folder=Path("nowhere"),
+        manifest_sha256=None,
+        policy=ProviderPolicy.CPU,
+        threads=1,
+        model_sha256="0" * 64,
+    )
+    return Consistency(source, placement=Placement(provider="CPUExecutionProvider"))
+
+
+def consistency_of(folder: Path) -> Consistency:
+    """That of a plain version folder, as its loader makes it."""
+    model = folder / "model.onnx"
+    source = Source(
+        name=folder.parent.name,
+        version=int(folder.name),
+        folder=folder,
+        manifest_sha256=None,
+        policy=ProviderPolicy.CPU,
+        threads=1,
+        model_sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
+    )
+    return Consistency(source, placement=Placement(provider="CPUExecutionProvider"))
+
+
+def report(of: Consistency, *, yardstick: Yardstick | None = None, **certificate: object) -> Report:
+    """A report as an examination gives it, but for what the test says of the certificate."""
+    key = of.key
+    usual = {
+        "verdict": Verdict.BITWISE,
+        "reason": "as a test says",
+        "model_sha256": key.model_sha256,
+        "runtime": key.runtime,
+        "provider": key.provider,
+        "device": key.device,
+        "threads": key.threads,
+        "standing": Standing.INDEPENDENT,
+        "cells": (
+            Cell(size=3, neighbours=Neighbours.DISTINCT, source="random", rows=3, worst=0.0),
+        ),
+        "created": datetime.now(UTC),
+    }
+    return Report(
+        key=key,
+        created=datetime.now(UTC),
+        seconds=0.1,
+        thorough=False,
+        findings=(),
+        certificate=BatchCertificate(**(usual | certificate)),
+        yardstick=yardstick,
+    )
+
+
 def write_plain(
     repository: Path, name: str, model: onnx.ModelProto | bytes, *, version: int = 1
 ) -> Path:
@@ -139,11 +252,11 @@ def live_server(settings: Settings, *, wait_for_ready: bool = True) -> Iterator[
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        _wait(lambda: server.started)
+        wait_for(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         if wait_for_ready:
-            _wait(lambda: not _is_loading(url))
+            wait_for(lambda: not _is_loading(url))
         yield url
     finally:
         server.should_exit = True
@@ -155,8 +268,8 @@ def _is_loading(url: str) -> bool:
     return reply.status_code == 503 and reply.json()["error"].startswith("loading")
 
 
-def _wait(condition, *, seconds: float = 20.0) -> None:
+def wait_for(condition, *, seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "the server did not come up in time"
+        assert time.monotonic() < end, "what was waited for did not come in time"
         time.sleep(0.01)

@@ -15,6 +15,7 @@ from service.lifecycle import Service
 from service.registry import ServedModel
 from service.settings import Settings
 from service.signature import Signature
+from tests.service import tiny
 
 BODY = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}
 
@@ -33,7 +34,13 @@ class Echo:
 def model(name, runner):
     tensors = {n: TensorSpec(name=n, datatype=Datatype.FP32, shape=("n",)) for n in "xy"}
     signature = Signature(inputs=(tensors["x"],), outputs=(tensors["y"],))
-    return ServedModel(name=name, version=1, signature=signature, runner=runner)
+    return ServedModel(
+        name=name,
+        version=1,
+        signature=signature,
+        runner=runner,
+        consistency=tiny.consistency(name),
+    )
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@ import inspect
 import pytest
 
 from service import errors
-from service.errors import LoadFailed, ServiceError, StartupError, excerpt
+from service.errors import HelperError, LoadFailed, ServiceError, StartupError, excerpt
 from service.http.errors import STATUSES, status_of
 
 CLASSES = [
@@ -11,7 +11,7 @@ CLASSES = [
     for value in vars(errors).values()
     if inspect.isclass(value) and issubclass(value, ServiceError)
 ]
-NEVER_SENT = (StartupError, LoadFailed)
+NEVER_SENT = (StartupError, LoadFailed, HelperError)
 
 
 @pytest.mark.parametrize("error", CLASSES)

@@ -18,6 +18,9 @@ def test_every_route_is_documented_with_its_errors(document):
         "/v2/health/live",
         "/v2/health/ready",
         "/v2/models/{model}",
+        "/metrics",
+        "/v2/models/{model}/consistency",
+        "/v2/models/{model}/versions/{version}/consistency",
         "/v2/models/{model}/ready",
         "/v2/models/{model}/infer",
         "/v2/models/{model}/versions/{version}",
@@ -25,8 +28,12 @@ def test_every_route_is_documented_with_its_errors(document):
         "/v2/models/{model}/versions/{version}/infer",
         "/v2/repository/index",
     }
-    for path, methods in document["paths"].items():
-        (operation,) = methods.values()
+    operations = [
+        (path, operation)
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+    ]
+    for path, operation in operations:
         assert operation["summary"]
         assert len(operation["tags"]) == 1, path
         assert "422" not in operation["responses"], path

@@ -1,0 +1,197 @@
+"""What is known of a served version's consistency: the one place that keeps it. Finds nothing out.
+
+Readers (the transports, the batcher) never wait: they see whole, immutable states.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from bundle.certificate import BatchCertificate
+from bundle.manifest import Finding, Manifest
+from service.consistency.live import Live
+from service.consistency.report import Key, Report
+from service.consistency.source import Source
+
+__all__ = ["Batching", "Consistency", "Exported", "Golden", "Phase", "Placement", "Status"]
+
+_EXAMINING = "it is being examined, or waits for that"
+
+
+class Phase(StrEnum):
+    """How far it is known whether a version answers as it should."""
+
+    UNKNOWN = "unknown"
+    """Nobody has asked."""
+    ESTABLISHING = "establishing"
+    """It is being found out, or waits for that; what was known before still holds."""
+    ESTABLISHED = "established"
+    FAILED = "failed"
+    """It could not be found out; what was known before still holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What is known now.
+
+    Attributes:
+        phase: how far it is known.
+        reason: why it is in that phase, where the phase does not say enough.
+        report: what was established last.
+        is_kept: whether the report was found in the cache, and not established by this process.
+        not_kept: why the report could not be kept for the next start; empty if it was.
+    """
+
+    phase: Phase
+    reason: str = ""
+    report: Report | None = None
+    is_kept: bool = False
+    not_kept: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """Whether requests of different clients may be computed as one batch.
+
+    Attributes:
+        allowed: whether they may.
+        reason: what that rests on, or why not.
+    """
+
+    allowed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """The golden samples, as they were run again when the version was loaded.
+
+    Attributes:
+        samples: how many there are; each agreed, or the version would not be served.
+        max_abs_error: the largest difference of any output.
+        replayed: when, with its time zone.
+    """
+
+    samples: int
+    max_abs_error: float
+    replayed: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What the exporter found out, on its machine.
+
+    Attributes:
+        source: what was exported.
+        created: when, with its time zone.
+        findings: of the checks.
+        allowed: the checks whose failure was allowed.
+        certificate: of the batch, on the exporter's machine.
+    """
+
+    source: str
+    created: datetime
+    findings: tuple[Finding, ...]
+    allowed: tuple[str, ...]
+    certificate: BatchCertificate | None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Exported":
+        """What a manifest says."""
+        return cls(
+            source=manifest.provenance.source,
+            created=manifest.provenance.created,
+            findings=manifest.findings,
+            allowed=manifest.allowed,
+            certificate=manifest.certificate,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where a version runs.
+
+    Attributes:
+        provider: the execution provider that was asked first.
+        nodes: of the optimized graph, how many run on each provider.
+        lowered: the nodes that were rewritten because the provider has no kernel for them.
+    """
+
+    provider: str
+    nodes: Mapping[str, int] = field(default_factory=dict)
+    lowered: tuple[str, ...] = ()
+
+
+class Consistency:
+    """What is known of one served version.
+
+    Attributes:
+        source: the files it was loaded from.
+        key: what a report must hold for to say something of it.
+        placement: where it runs.
+        golden: None for a plain file, which has no golden samples.
+        exported: None for a plain file.
+        live: what the canary has seen.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        placement: Placement,
+        golden: Golden | None = None,
+        exported: Exported | None = None,
+    ) -> None:
+        self.source = source
+        self.key = Key.of(source, provider=placement.provider)
+        self.placement = placement
+        self.golden = golden
+        self.exported = exported
+        self.live = Live()
+        self._status = Status(phase=Phase.UNKNOWN, reason="nothing was asked to be established")
+
+    @property
+    def status(self) -> Status:
+        """What is known now."""
+        return self._status
+
+    @property
+    def batching(self) -> Batching:
+        """Whether a certificate allows batches across requests."""
+        status = self._status
+        if status.report is None:
+            reason = f"no certificate was established: {status.reason or status.phase}"
+            return Batching(allowed=False, reason=reason)
+        certificate = status.report.certificate
+        return Batching(
+            allowed=certificate.allows_batching,
+            reason=f"{certificate.verdict}: {certificate.reason}",
+        )
+
+    def begin(self) -> None:
+        """It is being found out, or waits for that."""
+        self._status = replace(self._status, phase=Phase.ESTABLISHING, reason=_EXAMINING)
+
+    def finish(
+        self, report: Report, *, is_kept: bool = False, not_kept: str = "", is_last: bool = True
+    ) -> None:
+        """It was found out.
+
+        Args:
+            report: what; made for this version.
+            is_kept: whether the report comes from the cache.
+            not_kept: why it could not be put there.
+            is_last: whether nobody waits for another one.
+        """
+        self._status = Status(
+            phase=Phase.ESTABLISHED if is_last else Phase.ESTABLISHING,
+            reason="" if is_last else _EXAMINING,
+            report=report,
+            is_kept=is_kept,
+            not_kept=not_kept,
+        )
+
+    def fail(self, reason: str) -> None:
+        """It could not be found out; what was known before still holds for the loaded file."""
+        self._status = replace(self._status, phase=Phase.FAILED, reason=reason)

@@ -1,0 +1,1 @@
+"""The protocol over gRPC. A transport: decodes, asks the data plane, encodes."""

@@ -1,0 +1,172 @@
+"""The gRPC server: binds, registers the methods, health and reflection, stops. Computes nothing."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import structlog
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from service.dataplane import DataPlane
+from service.errors import AddressUnavailable, ServiceError
+from service.grpc.methods import Methods
+from service.grpc.schema import SERVICE
+from service.grpc.statuses import told
+
+__all__ = ["GrpcServer"]
+
+_log = structlog.stdlib.get_logger(__name__)
+
+_FRAMING_BYTES = 1 << 20
+"""What names, shapes and parameters may take beside the tensors of a request."""
+
+
+class GrpcServer:
+    """The protocol over gRPC, as an asynchronous context in which it answers.
+
+    Args:
+        plane: what answers.
+        host: to listen on.
+        port: to listen on; 0 lets the system choose.
+        max_request_bytes: of a request's tensors.
+        grace_s: that calls in flight have to finish in when it stops.
+
+    Attributes:
+        port: that it listens on, once it was entered.
+    """
+
+    def __init__(
+        self, plane: DataPlane, *, host: str, port: int, max_request_bytes: int, grace_s: float
+    ) -> None:
+        self.port = port
+        self._plane = plane
+        self._host = f"[{host}]" if ":" in host else host
+        self._grace_s = grace_s
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", max_request_bytes + _FRAMING_BYTES),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),  # a port that is in use is an error, not shared
+            ]
+        )
+
+    async def __aenter__(self) -> Self:
+        """Listen.
+
+        Raises:
+            AddressUnavailable: the address cannot be bound.
+        """
+        self._server.add_generic_rpc_handlers((_handlers(Methods(self._plane)),))
+        health_pb2_grpc.add_HealthServicer_to_server(_Health(self._plane), self._server)
+        names = (SERVICE.full_name, _HEALTH_SERVICE, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server, pool=_describing_pool())
+        try:
+            self.port = self._server.add_insecure_port(f"{self._host}:{self.port}")
+        except RuntimeError as err:
+            raise AddressUnavailable(
+                f"cannot listen on {self._host}:{self.port} for gRPC; choose another host or port"
+            ) from err
+        await self._server.start()
+        _log.info("listening", url=f"grpc://{self._host}:{self.port}")
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Take no new calls; those in flight may finish for a while."""
+        await self._server.stop(self._grace_s)
+
+
+_HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+
+class _Health(health_pb2_grpc.HealthServicer):
+    """``grpc.health.v1``: the server as a whole, or the protocol's service, which is the same."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
+        """Whether it is ready."""
+        if request.service not in ("", SERVICE.full_name):
+            await context.abort(grpc.StatusCode.NOT_FOUND, "there is no service of that name here")
+        states = health_pb2.HealthCheckResponse
+        ready = self._plane.readiness().ready
+        return states(status=states.SERVING if ready else states.NOT_SERVING)
+
+
+def _handlers(methods: Methods) -> grpc.GenericRpcHandler:
+    offered = {}
+    for method in SERVICE.methods:
+        function = getattr(methods, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", method.name).lower(), None)
+        if function is not None:
+            offered[method.name] = _handler(method, function)
+    return grpc.method_handlers_generic_handler(SERVICE.full_name, offered)
+
+
+def _handler(
+    method: MethodDescriptor, function: Callable[[Any], Any]
+) -> "grpc.RpcMethodHandler[Any, Any]":
+    coders = {
+        "request_deserializer": message_factory.GetMessageClass(method.input_type).FromString,
+        "response_serializer": lambda message: message.SerializeToString(),
+    }
+    if method.client_streaming:
+        return grpc.stream_stream_rpc_method_handler(_streaming(function), **coders)
+    return grpc.unary_unary_rpc_method_handler(_unary(function), **coders)
+
+
+def _unary(function: Callable[[Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
+    async def call(request: Any, context: Any) -> Any:
+        try:
+            return await function(request)
+        except ServiceError as err:
+            await _abort(context, err)
+        # The edge of the process: what nobody foresaw is logged, and the client learns no details.
+        except Exception as err:  # noqa: BLE001
+            await _abort(context, err)
+
+    return call
+
+
+def _streaming(
+    function: Callable[[AsyncIterator[Any]], AsyncIterator[Any]],
+) -> Callable[[AsyncIterator[Any], Any], AsyncIterator[Any]]:
+    async def call(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        try:
+            async for reply in function(requests):
+                yield reply
+        # The edge of the process, as above.
+        except Exception as err:  # noqa: BLE001
+            await _abort(context, err)
+
+    return call
+
+
+async def _abort(context: Any, error: Exception) -> None:
+    if isinstance(error, ServiceError):
+        status, message = told(error)
+    else:
+        status, message = grpc.StatusCode.INTERNAL, "internal error"
+    if status is grpc.StatusCode.INTERNAL:
+        _log.error("internal error", exc_info=error)
+    await context.abort(status, message)
+
+
+def _describing_pool() -> descriptor_pool.DescriptorPool:
+    """What reflection tells of: the protocol, and the two standard services beside it."""
+    pool = descriptor_pool.DescriptorPool()
+    # protobuf's two kinds of descriptors have no common type
+    files: list[Any] = [*SERVICE.file.dependencies, SERVICE.file]
+    files += [health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
+    for file in files:
+        pool.AddSerializedFile(file.serialized_pb)
+    return pool

@@ -1,0 +1,40 @@
+"""Errors to gRPC: one table from the error tree to status codes. Raises nothing."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from grpc import StatusCode
+
+from service.errors import (
+    BodyTooLarge,
+    EncodingUnsupported,
+    NotFound,
+    NotReady,
+    OperationForbidden,
+    RequestInvalid,
+    ServiceError,
+)
+
+__all__ = ["STATUSES", "status_of", "told"]
+
+STATUSES: Final[Mapping[type[ServiceError], StatusCode]] = {
+    BodyTooLarge: StatusCode.RESOURCE_EXHAUSTED,
+    EncodingUnsupported: StatusCode.UNIMPLEMENTED,
+    RequestInvalid: StatusCode.INVALID_ARGUMENT,
+    NotFound: StatusCode.NOT_FOUND,
+    NotReady: StatusCode.UNAVAILABLE,
+    OperationForbidden: StatusCode.PERMISSION_DENIED,
+    ServiceError: StatusCode.INTERNAL,
+}
+"""Looked up along the class's method resolution order."""
+
+
+def status_of(error: type[ServiceError]) -> StatusCode:
+    """The status code of a class of errors."""
+    return next(STATUSES[ancestor] for ancestor in error.__mro__ if ancestor in STATUSES)
+
+
+def told(error: ServiceError) -> tuple[StatusCode, str]:
+    """What a client is told: what is a defect of ours is in the log and not for it."""
+    status = status_of(type(error))
+    return status, "internal error" if status is StatusCode.INTERNAL else str(error)

@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from bundle import Datatype, TensorSpec
+from service.errors import LoadFailed
+from service.model_config import config_as_json, config_of, ignored_options, read_config
+from service.signature import Signature
+
+SIGNATURE = Signature(
+    inputs=(TensorSpec(name="x", datatype=Datatype.FP32, shape=("batch", 3, "width")),),
+    outputs=(TensorSpec(name="names", datatype=Datatype.BYTES, shape=("batch", 2)),),
+)
+
+
+def as_json(written=None):
+    text = None if written is None else read_config(written)
+    return config_as_json(config_of("net", SIGNATURE, written=text))
+
+
+def test_a_model_without_a_file_is_described_by_its_signature():
+    config = as_json()
+    assert (config["name"], config["platform"]) == ("net", "onnxruntime_onnx")
+    assert config["max_batch_size"] == 0
+    (given,), (returned,) = config["input"], config["output"]
+    assert (given["name"], given["data_type"], given["dims"]) == ("x", "TYPE_FP32", [-1, 3, -1])
+    assert (returned["data_type"], returned["dims"]) == ("TYPE_STRING", [-1, 2])
+
+
+def test_dimensions_leave_out_the_batch_where_the_file_has_a_batch_size():
+    config = as_json("max_batch_size: 8")
+    assert config["max_batch_size"] == 8
+    assert config["input"][0]["dims"] == [3, -1]
+
+
+def test_what_the_file_says_of_a_tensor_is_kept():
+    config = as_json('output { name: "names" label_filename: "labels.txt" }')
+    assert config["output"][0]["label_filename"] == "labels.txt"
+    assert config["output"][0]["dims"] == [-1, 2]
+
+
+def test_wide_integers_are_numbers_at_any_depth():
+    config = as_json(
+        "version_policy { specific { versions: [ 9007199254740993 ] } }"
+        'model_warmup { name: "w" inputs { key: "x" value { data_type: TYPE_FP32 dims: 4 } } }'
+    )
+    assert config["version_policy"]["specific"]["versions"] == [9007199254740993]
+    assert config["model_warmup"][0]["inputs"]["x"]["dims"] == [4]
+    assert json.loads(json.dumps(config)) == config
+
+
+def test_options_that_are_not_honoured_are_named():
+    config = read_config("max_batch_size: 4 dynamic_batching {} response_cache { enable: true }")
+    assert ignored_options(config) == ("dynamic_batching", "response_cache")
+
+
+@pytest.mark.parametrize("text", ["max_batch_size: many", "no such thing", "input {"])
+def test_a_file_that_is_none_is_refused(text):
+    with pytest.raises(LoadFailed, match=r"config\.pbtxt cannot be read"):
+        read_config(text)
