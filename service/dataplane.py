@@ -5,12 +5,16 @@ Knows no wire format and no status: a transport decodes, asks here, and encodes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from bundle.tensors import TensorSpec
+import numpy as np
+
+from bundle.tensors import Datatype, TensorSpec
+from service.classification import classify
 from service.consistency import Canary
 from service.errors import ModelNotReady
 from service.inference import InferenceReply, InferenceRequest, OutputTensor
+from service.model_config import config_of
 from service.registry import Registry, ServedModel, State, VersionEntry
 
 __all__ = ["DataPlane", "ModelMetadata", "Readiness"]
@@ -138,6 +142,17 @@ class DataPlane:
         """Every version of every model and its state."""
         return self._registry.entries()
 
+    def model_config(self, name: str, version: int | None = None) -> Any:
+        """The configuration that a model is served with, as a ``ModelConfig`` message.
+
+        Raises:
+            ModelUnknown: no model has that name.
+            VersionUnknown: the model has no such version.
+            ModelNotReady: it cannot answer now.
+        """
+        model = self._registry.find(name, version)
+        return config_of(name, model.signature, written=model.config)
+
     async def infer(self, model: ServedModel, request: InferenceRequest) -> InferenceReply:
         """Compute a request that was checked against the model's signature.
 
@@ -152,10 +167,18 @@ class DataPlane:
             model_name=model.name,
             model_version=model.version,
             id=request.id,
-            outputs=tuple(
-                OutputTensor(model.signature.output(name), arrays[name]) for name in request.outputs
-            ),
+            outputs=tuple(_output(model, request, name, arrays[name]) for name in request.outputs),
         )
+
+
+def _output(
+    model: ServedModel, request: InferenceRequest, name: str, array: np.ndarray
+) -> OutputTensor:
+    spec = model.signature.output(name)
+    if name not in request.classes:
+        return OutputTensor(spec, array)
+    ranked = classify(array, request.classes[name], labels=model.labels.get(name, ()))
+    return OutputTensor(TensorSpec(name=name, datatype=Datatype.BYTES, shape=ranked.shape), ranked)
 
 
 def _state(entry: VersionEntry) -> str:

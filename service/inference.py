@@ -5,7 +5,7 @@ Arrays have the dtypes of `bundle.tensors.Datatype.numpy`; BYTES is ``object``, 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,17 +26,19 @@ class InferenceRequest:
         parameters: of the request as a whole, each of a type that the protocol allows.
         inputs: one array for each input of the model.
         outputs: the names wanted, in the model's order.
+        classes: how many of the largest values to give in place of an output, by its name.
     """
 
     id: str | None
     parameters: Mapping[str, Parameter]
     inputs: Mapping[str, np.ndarray]
     outputs: tuple[str, ...]
+    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
-    """One computed output: what the model declares, and the values."""
+    """One computed output: what the model declares, and the values; or its classes, as BYTES."""
 
     spec: TensorSpec
     array: np.ndarray

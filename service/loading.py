@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -33,6 +34,7 @@ from bundle.checks import Subject
 from service.consistency import Consistency, Examiner, Exported, Golden, Placement, Source
 from service.consistency.source import manifest_sha256
 from service.errors import LoadFailed, RepositoryMissing
+from service.model_config import ignored_options, read_config_file, read_labels
 from service.registry import Registry, ServedModel
 from service.runner import InProcessRunner, RunPool
 from service.signature import Signature
@@ -201,6 +203,7 @@ class Loader:
         properties: dict[str, str],
     ) -> ServedModel:
         nodes = opened.placement.counts()
+        config = read_config_file(folder.path.parent)
         return ServedModel(
             name=folder.name,
             version=folder.version,
@@ -222,7 +225,10 @@ class Loader:
                 "outputs": "; ".join(map(str, opened.outputs)),
                 "provider": opened.provider,
                 "placement": ", ".join(f"{provider}: {count}" for provider, count in nodes.items()),
+                **_not_honoured(config),
             },
+            config=config,
+            labels=read_labels(config, folder.path.parent),
         )
 
     def _source(self, folder: VersionFolder) -> Source:
@@ -236,6 +242,11 @@ class Loader:
             threads=self._threads,
             model_sha256=Subject(model=path / MODEL).sha256(),
         )
+
+
+def _not_honoured(config: Any | None) -> dict[str, str]:
+    ignored = () if config is None else ignored_options(config)
+    return {"config_not_honoured": ", ".join(ignored)} if ignored else {}
 
 
 def _worst(comparisons: Sequence[OutputComparison]) -> float:

@@ -6,17 +6,27 @@ https://github.com/triton-inference-server/server, docs/protocol/extension_model
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf import json_format, text_format
 from google.protobuf.descriptor import FieldDescriptor
 
 from bundle.tensors import Datatype, TensorSpec
-from service.errors import LoadFailed
+from service.errors import LoadFailed, excerpt
 from service.grpc.schema import message
 from service.signature import Signature
 
-__all__ = ["config_as_json", "config_of", "ignored_options", "read_config"]
+__all__ = [
+    "config_as_json",
+    "config_of",
+    "ignored_options",
+    "read_config",
+    "read_config_file",
+    "read_labels",
+]
+
+_FILE: Final = "config.pbtxt"
 
 _PLATFORM: Final = "onnxruntime_onnx"
 _BACKEND: Final = "onnxruntime"
@@ -41,6 +51,44 @@ def read_config(text: str) -> Any:
         return text_format.Parse(text, _ModelConfig())
     except text_format.ParseError as err:
         raise LoadFailed(f"config.pbtxt cannot be read: {err}") from err
+
+
+def read_config_file(folder: Path) -> Any | None:
+    """The configuration of a model's folder, if it has one.
+
+    Raises:
+        LoadFailed: there is a ``config.pbtxt`` that is none, or that cannot be read.
+    """
+    path = folder / _FILE
+    try:
+        return read_config(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as err:
+        raise LoadFailed(f"'{path}' cannot be read: {err}") from err
+
+
+def read_labels(config: Any | None, folder: Path) -> dict[str, tuple[str, ...]]:
+    """The labels of each output that names a file of them, one a line, in the model's folder.
+
+    Raises:
+        LoadFailed: the file is not there, or is outside the folder.
+    """
+    labels = {}
+    for output in () if config is None else config.output:
+        if not output.label_filename:
+            continue
+        path = folder / output.label_filename
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise LoadFailed(
+                f"the labels of output {excerpt(output.name)} are outside the model's folder:"
+                f" {excerpt(output.label_filename)}"
+            )
+        try:
+            labels[output.name] = tuple(path.read_text(encoding="utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as err:
+            raise LoadFailed(f"the labels '{path}' cannot be read: {err}") from err
+    return labels
 
 
 def ignored_options(config: Any) -> tuple[str, ...]:

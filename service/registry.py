@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from service.consistency import Batching, Consistency
 from service.errors import ModelNotReady, ModelUnknown, VersionUnknown, excerpt
@@ -45,6 +46,8 @@ class ServedModel:
         runner: what computes it.
         consistency: whether it answers as it should, as far as that is known.
         properties: what is known of it, for people: verification, provider, golden error.
+        config: what its ``config.pbtxt`` says, as a ``ModelConfig`` message, if it has one.
+        labels: of the classes of an output, by its name.
     """
 
     name: str
@@ -53,6 +56,8 @@ class ServedModel:
     runner: Runner
     consistency: Consistency
     properties: Mapping[str, str] = field(default_factory=dict)
+    config: Any | None = None
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def batching(self) -> Batching:

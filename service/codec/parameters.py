@@ -9,13 +9,15 @@ an answer that leaves it out would be a wrong one.
 from collections.abc import Mapping
 from typing import Any
 
+from bundle.tensors import TensorSpec
+from service.classification import check_classifiable
 from service.codec.text import kind, optional_object
 from service.errors import ParameterInvalid, excerpt
 from service.inference import Parameter
 
 __all__ = [
-    "check_output",
     "check_request",
+    "class_count",
     "flag",
     "input_parameters",
     "output_parameters",
@@ -80,26 +82,26 @@ def output_parameters(tensor: dict[str, Any], name: str) -> dict[str, Parameter]
 
     Raises:
         JsonInvalid: ``parameters`` is no object.
-        ParameterInvalid: a value is an array or an object, or shared memory or classification is
-            asked for.
+        ParameterInvalid: a value is an array or an object, or shared memory is asked for.
     """
     parameters = _parameters(tensor, of=f"output {excerpt(name)}")
-    check_output(parameters, name)
+    refuse_shared_memory(parameters, of=f"output {excerpt(name)}")
     return parameters
 
 
-def check_output(parameters: Mapping[str, Parameter], name: str) -> None:
-    """Whether a wanted output may have these parameters.
+def class_count(parameters: Mapping[str, Parameter], output: TensorSpec) -> int | None:
+    """How many classes are wanted in place of an output; ``None`` where it is wanted itself.
 
     Raises:
-        ParameterInvalid: shared memory or classification is asked for.
+        ParameterInvalid: it is no number of classes, or the output has none.
     """
-    refuse_shared_memory(parameters, of=f"output {excerpt(name)}")
-    if parameters.get("classification", 0) != 0:
-        raise ParameterInvalid(
-            f"output {excerpt(name)} asks for classification, which this server does not offer;"
-            " ask for the output itself"
-        )
+    count = parameters.get("classification")
+    if count is None or (type(count) is int and count == 0):
+        return None
+    if type(count) is not int or count < 0:
+        raise _wrong("classification", count, wanted="a number of classes, at least 0")
+    check_classifiable(output.name, output.datatype)
+    return count
 
 
 def flag(parameters: dict[str, Parameter], name: str) -> bool | None:

@@ -16,6 +16,7 @@ from bundle.tensors import Datatype
 from service.codec.binary_tensors import array_from_bytes
 from service.codec.json_tensors import array_from_json, check_json_can_carry
 from service.codec.parameters import (
+    class_count,
     flag,
     input_parameters,
     output_parameters,
@@ -67,13 +68,14 @@ def decode_request(
     length = len(body) if header_length is None else header_length
     fields = parse_object(body if length == len(body) else view[:length])
     parameters = request_parameters(fields)
-    outputs, binary_outputs = _decode_outputs(fields, parameters, signature)
+    outputs, binary_outputs, classes = _decode_outputs(fields, parameters, signature)
     return DecodedRequest(
         InferenceRequest(
             id=optional_text(fields, "id", of="the request") or None,
             parameters=parameters,
             inputs=_decode_inputs(fields, view[length:], signature),
             outputs=outputs,
+            classes=classes,
         ),
         binary_outputs,
     )
@@ -202,18 +204,24 @@ def _shape(tensor: dict[str, Any], name: str) -> tuple[int, ...]:
 
 def _decode_outputs(
     fields: dict[str, Any], parameters: Mapping[str, object], signature: Signature
-) -> tuple[tuple[str, ...], frozenset[str]]:
+) -> tuple[tuple[str, ...], frozenset[str], dict[str, int]]:
     by_default = parameters.get("binary_data_output") is True
     wanted: dict[str, bool] = {}
+    classes: dict[str, int] = {}
     listed = fields.get("outputs")
     for tensor in [] if listed is None else array_field(fields, "outputs", of="the request"):
         if not isinstance(tensor, dict):
             raise JsonInvalid(f"each of 'outputs' must be an object; got {kind(tensor)}")
         name = text_field(tensor, "name", of="an output")
-        binary = flag(output_parameters(tensor, name), "binary_data")
+        asked = output_parameters(tensor, name)
+        binary = flag(asked, "binary_data")
         wanted[name] = by_default if binary is None else binary
+        count = class_count(asked, signature.output(name))
+        if count is not None:
+            classes[name] = count
     outputs = signature.select(wanted)
     for name in outputs:
-        if not wanted.get(name, by_default):
+        if not wanted.get(name, by_default) and name not in classes:
             check_json_can_carry(name, signature.output(name).datatype)
-    return outputs, frozenset(name for name in outputs if wanted.get(name, by_default))
+    binary_outputs = frozenset(name for name in outputs if wanted.get(name, by_default))
+    return outputs, binary_outputs, classes

@@ -13,7 +13,7 @@ import numpy as np
 
 from bundle.tensors import Datatype
 from service.codec.binary_tensors import array_from_bytes, bytes_from_array
-from service.codec.parameters import check_output, check_request, refuse_shared_memory
+from service.codec.parameters import check_request, class_count, refuse_shared_memory
 from service.errors import InputMismatch, ParameterInvalid, TensorInvalid, excerpt
 from service.grpc.schema import message
 from service.inference import InferenceReply, InferenceRequest, Parameter
@@ -56,16 +56,21 @@ def decode_request(request: Any, signature: Signature) -> InferenceRequest:
     parameters = decode_parameters(request.parameters, of="the request")
     parameters.pop(_FOR_STREAMS, None)
     check_request(parameters)
-    wanted = []
+    wanted, classes = [], {}
     for output in request.outputs:
         of = f"output {excerpt(output.name)}"
-        check_output(decode_parameters(output.parameters, of=of), output.name)
+        asked = decode_parameters(output.parameters, of=of)
+        refuse_shared_memory(asked, of=of)
+        count = class_count(asked, signature.output(output.name))
+        if count is not None:
+            classes[output.name] = count
         wanted.append(output.name)
     return InferenceRequest(
         id=request.id or None,
         parameters=parameters,
         inputs=_decode_inputs(request, signature),
         outputs=signature.select(wanted),
+        classes=classes,
     )
 
 

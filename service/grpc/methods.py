@@ -27,6 +27,7 @@ _ServerReady = message("ServerReadyResponse")
 _ModelReady = message("ModelReadyResponse")
 _ServerMetadata = message("ServerMetadataResponse")
 _ModelMetadata = message("ModelMetadataResponse")
+_ModelConfig = message("ModelConfigResponse")
 _Index = message("RepositoryIndexResponse")
 _StreamReply = message("ModelStreamInferResponse")
 
@@ -75,6 +76,11 @@ class Methods:
             inputs=map(_tensor, found.inputs),
             outputs=map(_tensor, found.outputs),
         )
+
+    async def model_config(self, request: Any) -> Any:
+        """The configuration that a model is served with."""
+        config = self._plane.model_config(request.name, parse_version(request.version))
+        return _ModelConfig(config=config)
 
     async def repository_index(self, request: Any) -> Any:
         """Every version of every model and its state."""

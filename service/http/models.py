@@ -1,5 +1,7 @@
 """What the models are, whether they are ready, and which there are. Infer is elsewhere."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 
 from bundle.tensors import TensorSpec
@@ -16,6 +18,7 @@ from service.http.schemas import (
     ModelReady,
     TensorMetadata,
 )
+from service.model_config import config_as_json
 from service.registry import State
 
 __all__ = ["models_router"]
@@ -69,6 +72,20 @@ def models_router(plane: DataPlane, *, max_request_bytes: int) -> APIRouter:
     )
     async def version_ready(model: ModelName, version: Version) -> ModelReady:
         return tell_ready(model, version)
+
+    @router.get(
+        f"{MODEL}/config",
+        summary="The configuration that the model is served with, as Triton writes it",
+        responses=failures(404, 503),
+    )
+    async def model_config(model: ModelName) -> dict[str, Any]:
+        return config_as_json(plane.model_config(model))
+
+    @router.get(
+        f"{MODEL_VERSION}/config", summary="The same for one version", responses=failures(404, 503)
+    )
+    async def version_config(model: ModelName, version: Version) -> dict[str, Any]:
+        return config_as_json(plane.model_config(model, parse_version(version)))
 
     @router.post(
         "/v2/repository/index",

@@ -4,7 +4,14 @@ import pytest
 
 from bundle import Datatype, TensorSpec
 from service.errors import LoadFailed
-from service.model_config import config_as_json, config_of, ignored_options, read_config
+from service.model_config import (
+    config_as_json,
+    config_of,
+    ignored_options,
+    read_config,
+    read_config_file,
+    read_labels,
+)
 from service.signature import Signature
 
 SIGNATURE = Signature(
@@ -58,3 +65,26 @@ def test_options_that_are_not_honoured_are_named():
 def test_a_file_that_is_none_is_refused(text):
     with pytest.raises(LoadFailed, match=r"config\.pbtxt cannot be read"):
         read_config(text)
+
+
+def test_labels_are_read_one_a_line(tmp_path):
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    config = read_config('output { name: "y" label_filename: "labels.txt" } output { name: "z" }')
+    assert read_labels(config, tmp_path) == {"y": ("cat", "dog")}
+
+
+@pytest.mark.parametrize("file", ["../secret", "/etc/passwd", "missing.txt"])
+def test_labels_that_are_not_in_the_models_folder_are_refused(tmp_path, file):
+    config = read_config(f'output {{ name: "y" label_filename: "{file}" }}')
+    with pytest.raises(LoadFailed, match="labels"):
+        read_labels(config, tmp_path)
+
+
+def test_a_folder_without_a_file_has_no_configuration(tmp_path):
+    assert read_config_file(tmp_path) is None
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "config.pbtxt").write_bytes(b"\xff\xfe")
+    with pytest.raises(LoadFailed, match="cannot be read"):
+        read_config_file(tmp_path)

@@ -225,7 +225,7 @@ def test_parameters_of_scheduling_and_sequences_are_accepted():
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"shared_memory_region": "r"}, {"classification": 3}, {"binary_data": "yes"}]
+    "parameters", [{"shared_memory_region": "r"}, {"classification": "3"}, {"binary_data": "yes"}]
 )
 def test_an_output_parameter_that_is_not_offered_is_refused(parameters):
     with pytest.raises(ParameterInvalid):

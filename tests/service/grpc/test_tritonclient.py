@@ -96,3 +96,17 @@ def test_a_stream_answers_in_order_and_goes_on_after_an_error(client):
 def test_an_unknown_model_is_not_found(client):
     with pytest.raises(InferenceServerException, match=r"NOT_FOUND.*nobody"):
         client.infer("nobody", [tensor(np.ones((1, 3), np.float32))])
+
+
+def test_classes_are_given_as_text(client):
+    wanted = triton.InferRequestedOutput("y", class_count=1)
+    sent = tensor(np.array([[1, 9, 4]], np.float32))
+    assert client.infer("identity-fp32", [sent], outputs=[wanted]).as_numpy("y") == [
+        [b"9.000000:1"]
+    ]
+
+
+def test_the_configuration_is_told(client):
+    config = client.get_model_config("versions", as_json=True)["config"]
+    assert config["name"] == "versions"
+    assert config["input"][0]["dims"] == ["-1", "2"]

@@ -7,7 +7,11 @@ from tests.service import tiny
 def test_live_and_metadata_have_the_bodies_that_clients_read(http):
     assert http.get("/v2/health/live").json() == {"live": True}
     assert http.get("/v2").json() == http.get("/v2/").json()
-    assert http.get("/v2").json()["extensions"] == ["binary_tensor_data"]
+    assert http.get("/v2").json()["extensions"] == [
+        "binary_tensor_data",
+        "classification",
+        "model_configuration",
+    ]
 
 
 def test_one_model_that_failed_makes_a_strict_server_not_ready(http):

@@ -68,3 +68,11 @@ def test_a_head_request_is_a_get_without_the_body(http):
     assert http.head("/v2/models/add/infer").status_code == 405
     assert http.head("/v2/models/nobody").status_code == 404
     assert http.get("/v2/health/live").status_code == 200
+
+
+def test_the_configuration_is_told_as_triton_writes_it(http):
+    config = http.get("/v2/models/versions/versions/9/config").json()
+    assert (config["name"], config["max_batch_size"]) == ("versions", 0)
+    assert config["input"][0]["data_type"] == "TYPE_FP32"
+    assert config["input"][0]["dims"] == [-1, 2]
+    assert http.get("/v2/models/nobody/config").status_code == 404

@@ -21,6 +21,8 @@ def test_every_route_is_documented_with_its_errors(document):
         "/metrics",
         "/v2/models/{model}/consistency",
         "/v2/models/{model}/versions/{version}/consistency",
+        "/v2/models/{model}/config",
+        "/v2/models/{model}/versions/{version}/config",
         "/v2/models/{model}/ready",
         "/v2/models/{model}/infer",
         "/v2/models/{model}/versions/{version}",
