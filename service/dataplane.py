@@ -16,6 +16,7 @@ from service.errors import ModelNotReady
 from service.inference import InferenceReply, InferenceRequest, OutputTensor
 from service.model_config import config_of
 from service.registry import Registry, ServedModel, State, VersionEntry
+from service.statistics import Statistics
 
 __all__ = ["DataPlane", "ModelMetadata", "Readiness"]
 
@@ -153,6 +154,30 @@ class DataPlane:
         model = self._registry.find(name, version)
         return config_of(name, model.signature, written=model.config)
 
+    def statistics(
+        self, name: str | None = None, version: int | None = None
+    ) -> tuple[tuple[ServedModel, Statistics], ...]:
+        """The statistics of every version that answers, of all models or of one.
+
+        Raises:
+            ModelUnknown: no model has that name.
+            VersionUnknown: the model has no such version.
+            ModelNotReady: it cannot answer now.
+        """
+        if name is None:
+            entries = self._registry.entries()
+        elif version is None:
+            self._registry.find(name)
+            entries = self._registry.versions(name)
+        else:
+            found = self._registry.find(name, version)
+            return ((found, found.recorder.statistics),)
+        return tuple(
+            (entry.model, entry.model.recorder.statistics)
+            for entry in entries
+            if entry.state is State.READY and entry.model is not None
+        )
+
     async def infer(self, model: ServedModel, request: InferenceRequest) -> InferenceReply:
         """Compute a request that was checked against the model's signature.
 
@@ -160,7 +185,14 @@ class DataPlane:
             InferenceRefused: the model cannot compute these values.
             Overloaded: too many requests wait already.
         """
-        arrays = await model.runner.run(request.inputs, request.outputs)
+        begun = model.recorder.begin()
+        try:
+            computed = await model.runner.run(request.inputs, request.outputs)
+        except BaseException:  # also where the client has gone
+            model.recorder.fail(begun)
+            raise
+        model.recorder.succeed(begun, computed.times)
+        arrays = computed.outputs
         if self._canary is not None:
             self._canary.offer(model.consistency, request.inputs, arrays)
         return InferenceReply(

@@ -14,6 +14,7 @@ from service.consistency import Batching, Consistency
 from service.errors import ModelNotReady, ModelUnknown, VersionUnknown, excerpt
 from service.runner import Runner
 from service.signature import Signature
+from service.statistics import Recorder
 
 __all__ = ["Registry", "ServedModel", "State", "VersionEntry"]
 
@@ -48,6 +49,7 @@ class ServedModel:
         properties: what is known of it, for people: verification, provider, golden error.
         config: what its ``config.pbtxt`` says, as a ``ModelConfig`` message, if it has one.
         labels: of the classes of an output, by its name.
+        recorder: keeps its statistics.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ServedModel:
     properties: Mapping[str, str] = field(default_factory=dict)
     config: Any | None = None
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    recorder: Recorder = field(default_factory=Recorder, compare=False)
 
     @property
     def batching(self) -> Batching:

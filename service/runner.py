@@ -6,24 +6,38 @@ that all models share.
 
 import asyncio
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from bundle.errors import InputInvalid
 from service.errors import InferenceRefused, Overloaded
+from service.statistics import ExecutionTimes
 
-__all__ = ["InProcessRunner", "Model", "RunPool", "Runner"]
+__all__ = ["Computed", "InProcessRunner", "Model", "RunPool", "Runner"]
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a run gave.
+
+    Attributes:
+        outputs: those that were wanted, by name.
+        times: that it took.
+    """
+
+    outputs: Mapping[str, np.ndarray]
+    times: ExecutionTimes
 
 
 class Runner(Protocol):
     """Computes one model version."""
 
-    async def run(
-        self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> Mapping[str, np.ndarray]:
+    async def run(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Computed:
         """Compute the wanted outputs.
 
         Raises:
@@ -59,7 +73,7 @@ class RunPool:
 
     async def run(
         self, model: Model, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> dict[str, np.ndarray]:
+    ) -> Computed:
         """Run a model on a thread.
 
         A caller that is cancelled takes its run with it while that is waiting. One that has begun
@@ -75,7 +89,7 @@ class RunPool:
                     " try again later"
                 )
             self._pending += 1
-        future = self._executor.submit(model.run, inputs, outputs)
+        future = self._executor.submit(_timed, model, inputs, outputs, time.perf_counter_ns())
         future.add_done_callback(self._release)
         return await asyncio.wrap_future(future)
 
@@ -88,9 +102,18 @@ class RunPool:
         """Take no more runs and drop those that wait; those that have begun end by themselves."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _release(self, _: Future[dict[str, np.ndarray]]) -> None:
+    def _release(self, _: Future[Computed]) -> None:
         with self._lock:
             self._pending -= 1
+
+
+def _timed(
+    model: Model, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], submitted_ns: int
+) -> Computed:
+    begun_ns = time.perf_counter_ns()
+    computed = model.run(inputs, outputs)
+    times = ExecutionTimes(queue=begun_ns - submitted_ns, compute=time.perf_counter_ns() - begun_ns)
+    return Computed(computed, times)
 
 
 class InProcessRunner:
@@ -100,9 +123,7 @@ class InProcessRunner:
         self._model = model
         self._pool = pool
 
-    async def run(
-        self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
-    ) -> Mapping[str, np.ndarray]:
+    async def run(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Computed:
         """Compute the wanted outputs; see `Runner`."""
         try:
             return await self._pool.run(self._model, inputs, outputs)

@@ -28,6 +28,7 @@ _ModelReady = message("ModelReadyResponse")
 _ServerMetadata = message("ServerMetadataResponse")
 _ModelMetadata = message("ModelMetadataResponse")
 _ModelConfig = message("ModelConfigResponse")
+_Statistics = message("ModelStatisticsResponse")
 _Index = message("RepositoryIndexResponse")
 _StreamReply = message("ModelStreamInferResponse")
 
@@ -81,6 +82,25 @@ class Methods:
         """The configuration that a model is served with."""
         config = self._plane.model_config(request.name, parse_version(request.version))
         return _ModelConfig(config=config)
+
+    async def model_statistics(self, request: Any) -> Any:
+        """How often models were asked, and how long that took."""
+        found = self._plane.statistics(request.name or None, parse_version(request.version))
+        response = _Statistics()
+        for model, seen in found:
+            told = response.model_stats.add(
+                name=model.name,
+                version=str(model.version),
+                last_inference=seen.last_inference_ms,
+                inference_count=seen.inference_count,
+                execution_count=seen.execution_count,
+            )
+            parts = {"success": seen.success, "fail": seen.fail, "queue": seen.queue}
+            parts |= {"compute_infer": seen.compute}
+            for part, duration in parts.items():
+                each = getattr(told.inference_stats, part)
+                each.count, each.ns = duration.count, duration.ns
+        return response
 
     async def repository_index(self, request: Any) -> Any:
         """Every version of every model and its state."""

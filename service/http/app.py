@@ -15,6 +15,7 @@ from service.http.infer import infer_router
 from service.http.metrics import metrics_router
 from service.http.models import models_router
 from service.http.openapi import install_openapi
+from service.http.statistics import statistics_router
 from service.lifecycle import Service
 from service.machine import normserve_version
 from service.metrics import metrics_of
@@ -57,6 +58,7 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         lifespan=lifespan,
     )
     app.include_router(health_router(served.plane))
+    app.include_router(statistics_router(served.plane))
     app.include_router(models_router(served.plane, max_request_bytes=settings.max_request_bytes))
     app.include_router(
         infer_router(

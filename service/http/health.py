@@ -10,7 +10,7 @@ from service.machine import normserve_version
 
 __all__ = ["EXTENSIONS", "health_router"]
 
-EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration")
+EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "statistics")
 """The protocol's extensions that work here, by Triton's names for them."""
 
 

@@ -1,22 +1,25 @@
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bundle import TensorSpec
 from service.dataplane import DataPlane
-from service.errors import ModelNotReady, ModelUnknown
+from service.errors import InferenceRefused, ModelNotReady, ModelUnknown
 from service.inference import InferenceRequest
 from service.lifecycle import Service
 from service.registry import Registry, ServedModel
+from service.runner import Computed
 from service.settings import Settings
 from service.signature import Signature
+from service.statistics import Duration, ExecutionTimes
 from tests.service import tiny
 
 
 class Negating:
     async def run(self, inputs, outputs):
-        return dict.fromkeys(outputs, -inputs["x"])
+        return Computed(dict.fromkeys(outputs, -inputs["x"]), ExecutionTimes(queue=5, compute=7))
 
 
 async def settled(condition):
@@ -106,3 +109,28 @@ async def test_a_service_can_be_stopped_while_it_loads(tmp_path):
     async with Service(Settings(repository=tmp_path, concurrent_runs=1)) as service:
         await asyncio.sleep(0)
     assert not service.plane.readiness().ready
+
+
+class Refusing:
+    async def run(self, inputs, outputs):
+        raise InferenceRefused("not these")
+
+
+async def test_requests_are_counted_with_how_they_ended(registry):
+    add(registry)
+    plane = DataPlane(registry, strict_readiness=True)
+    request = InferenceRequest(id=None, parameters={}, inputs={"x": np.ones(1)}, outputs=("b",))
+    model = plane.model("m")
+    for _ in range(3):
+        await plane.infer(model, request)
+    with pytest.raises(InferenceRefused):
+        await plane.infer(replace(model, runner=Refusing()), request)
+
+    ((counted, seen),) = plane.statistics("m")
+    assert (counted.name, seen.inference_count, seen.execution_count) == ("m", 3, 3)
+    assert (seen.queue, seen.compute) == (Duration(3, 15), Duration(3, 21))
+    assert (seen.success.count, seen.fail.count, counted.recorder.pending) == (3, 1, 0)
+    assert seen.last_inference_ms > 1.6e12
+    assert plane.statistics() == ((counted, seen),)
+    with pytest.raises(ModelUnknown):
+        plane.statistics("nobody")

@@ -44,7 +44,7 @@ async def test_a_bundle_is_served_after_its_golden_samples_agreed(tmp_path, load
     tiny.write_verified(tmp_path, "m", factor=3.0)
     model = loader.load(only_version(tmp_path))
     assert model.properties["verified"] == "true"
-    result = await model.runner.run({"x": np.ones((1, 2), np.float32)}, ["y"])
+    result = (await model.runner.run({"x": np.ones((1, 2), np.float32)}, ["y"])).outputs
     assert result["y"].tolist() == [[3.0, 3.0]]
 
 

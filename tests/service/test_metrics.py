@@ -8,6 +8,7 @@ from service.consistency.live import Difference
 from service.metrics import metrics_of
 from service.registry import Registry, ServedModel
 from service.signature import Signature
+from service.statistics import ExecutionTimes
 from tests.service import tiny
 
 
@@ -77,3 +78,21 @@ def test_a_model_that_is_not_served_has_no_numbers():
     registry.begin_loading("failed", 1)
     registry.fail_loading("failed", 1, reason="no luck")
     assert samples(registry) == {}
+
+
+def test_requests_are_counted_under_tritons_names():
+    registry = Registry()
+    serve(registry, "m", 2)
+    recorder = registry.find("m").recorder
+    for _ in range(2):
+        recorder.succeed(recorder.begin(), ExecutionTimes(queue=3000, compute=5000))
+    recorder.fail(recorder.begin())
+    recorder.begin()
+    got = samples(registry)
+    assert got["nv_inference_request_success", "m", "2"] == 2
+    assert got["nv_inference_request_failure", "m", "OTHER", "2"] == 1
+    assert got["nv_inference_count", "m", "2"] == got["nv_inference_exec_count", "m", "2"] == 2
+    assert got["nv_inference_queue_duration_us", "m", "2"] == 6
+    assert got["nv_inference_compute_infer_duration_us", "m", "2"] == 10
+    assert got["nv_inference_request_duration_us", "m", "2"] > 0
+    assert got["nv_inference_pending_request_count", "m", "2"] == 1

@@ -58,11 +58,26 @@ async def test_a_model_runs_off_the_event_loop(pool):
     await settled(lambda: model.runs == 1)
     assert not task.done()  # and the loop goes on
     model.go_on.set()
-    assert (await task)["x"].tolist() == [1, 2]
+    assert (await task).outputs["x"].tolist() == [1, 2]
 
 
 async def test_only_the_wanted_outputs_are_asked_for(pool):
-    assert (await InProcessRunner(Doubling(), pool=pool).run(X, ["z"])).keys() == {"z"}
+    computed = await InProcessRunner(Doubling(), pool=pool).run(X, ["z"])
+    assert computed.outputs.keys() == {"z"}
+
+
+async def test_the_time_in_the_queue_is_not_the_models(pool):
+    model = Waiting()
+    runner = InProcessRunner(model, pool=pool)
+    first = asyncio.create_task(runner.run(X, ["x"]))
+    await settled(lambda: model.runs == 1)
+    second = asyncio.create_task(runner.run(X, ["x"]))
+    await settled(lambda: pool.pending == 2)
+    model.go_on.set()
+    before, after = (await first).times, (await second).times
+    # the second waited while the first ran, and then had nothing to wait for
+    assert after.queue > before.queue
+    assert after.compute < before.compute
 
 
 async def test_values_that_the_model_cannot_compute_are_the_requests_fault(pool):
@@ -110,5 +125,5 @@ async def test_a_cancelled_request_that_runs_harms_no_other(pool):
     with pytest.raises(asyncio.CancelledError):
         await first
     model.go_on.set()
-    assert (await second)["x"].tolist() == [1, 2]
+    assert (await second).outputs["x"].tolist() == [1, 2]
     await settled(lambda: pool.pending == 0)

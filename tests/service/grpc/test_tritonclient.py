@@ -110,3 +110,13 @@ def test_the_configuration_is_told(client):
     config = client.get_model_config("versions", as_json=True)["config"]
     assert config["name"] == "versions"
     assert config["input"][0]["dims"] == ["-1", "2"]
+
+
+def test_statistics_count_what_was_asked(client):
+    sent = tensor(np.ones((1, 3), np.int32))
+    for _ in range(2):
+        client.infer("identity-int32", [sent])
+    (seen,) = client.get_inference_statistics("identity-int32").model_stats
+    assert seen.inference_count >= 2
+    assert seen.inference_stats.success.count == seen.inference_count
+    assert seen.inference_stats.success.ns > seen.inference_stats.compute_infer.ns

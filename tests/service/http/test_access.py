@@ -13,8 +13,10 @@ from bundle.tensors import TensorSpec
 from service.http import create_app
 from service.lifecycle import Service
 from service.registry import ServedModel
+from service.runner import Computed
 from service.settings import Settings
 from service.signature import Signature
+from service.statistics import ExecutionTimes
 from tests.service import tiny
 
 BODY = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}
@@ -28,7 +30,7 @@ class Exploding:
 class Echo:
     async def run(self, inputs, outputs):
         structlog.get_logger().info("inside")
-        return {"y": inputs["x"]}
+        return Computed({"y": inputs["x"]}, ExecutionTimes(queue=0, compute=0))
 
 
 def model(name, runner):

@@ -130,3 +130,22 @@ async def test_the_asyncio_client_works_too(url, binary):
         )
         assert result.as_numpy("m").tolist() == [[2, 2]]
         assert result.as_numpy("z") is None
+
+
+def test_statistics_count_what_was_asked(client):
+    name = "identity-uint16"
+    before = client.get_inference_statistics(name)["model_stats"][0]
+    for _ in range(3):
+        client.infer(name, [given(triton, Datatype.UINT16, some(Datatype.UINT16), binary=True)])
+    after = client.get_inference_statistics(name, "1")["model_stats"][0]
+    assert after["inference_count"] - before["inference_count"] == 3
+    assert after["inference_stats"]["success"]["count"] == after["execution_count"]
+    assert after["batch_stats"][0]["batch_size"] == 1
+    everything = client.get_inference_statistics()["model_stats"]
+    assert {"add", "versions"} <= {each["name"] for each in everything}
+    with pytest.raises(InferenceServerException, match="nobody"):
+        client.get_inference_statistics("nobody")
+
+
+def test_the_configuration_is_told(client):
+    assert client.get_model_config("add")["platform"] == "onnxruntime_onnx"
