@@ -62,7 +62,7 @@ class StatisticsBody(BaseModel):
 
 
 def statistics_router(plane: DataPlane) -> APIRouter:
-    """The routes of the statistics. They come before those of models: no model is called "stats"."""
+    """The routes of the statistics; they come before those of a model that is called stats."""
     router = APIRouter(tags=["models"])
 
     def tell(name: str | None, version: str | None) -> StatisticsBody:
