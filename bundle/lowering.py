@@ -19,6 +19,9 @@ __all__ = ["GROUP_NORM", "INSTANCE_NORM", "has_node", "lower_normalizations"]
 
 GROUP_NORM, INSTANCE_NORM = "GroupNormalization", "InstanceNormalization"
 
+_SHAPE_BYTES = 1024
+"""A tensor that is larger is a weight: no shape depends on its values."""
+
 _SINCE = 18
 """The opset that brought GroupNormalization, and ReduceMean the form that is used here."""
 
@@ -95,13 +98,41 @@ def _tensor_types(model: onnx.ModelProto, op_types: Collection[str]) -> dict[str
     inputs = {n.input[0] for g in _graphs(model.graph) for n in g.node if _is_of(n, op_types)}
     if all(name in types and types[name].shape is not None for name in inputs):
         return types
-    return types | _declared_types(onnx.shape_inference.infer_shapes(model).graph)
+    return types | _declared_types(onnx.shape_inference.infer_shapes(_sketch(model)).graph)
+
+
+def _sketch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A model of the same shapes that inference gets through: it stops at GroupNormalization."""
+    sketch = onnx.ModelProto(ir_version=model.ir_version)
+    sketch.opset_import.extend(model.opset_import)
+    sketch.functions.extend(model.functions)
+    graph = sketch.graph
+    graph.name = model.graph.name
+    graph.node.extend(model.graph.node)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    for tensor in model.graph.initializer:
+        if tensor.ByteSize() <= _SHAPE_BYTES:
+            graph.initializer.append(tensor)
+        else:
+            graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
+    for inner in _graphs(graph):
+        for node in inner.node:
+            if _is_of(node, (GROUP_NORM, INSTANCE_NORM)):
+                node.op_type = "Identity"
+                del node.input[1:]
+                del node.attribute[:]
+    return sketch
 
 
 def _declared_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
     types: dict[str, TensorType] = {}
     for inner in _graphs(graph):
-        for value in (*inner.input, *inner.value_info, *inner.output):
+        declared: list[onnx.ValueInfoProto] = [*inner.input, *inner.value_info, *inner.output]
+        for value in declared:
             tensor = value.type.tensor_type
             if tensor.elem_type:
                 sizes = tuple(d.dim_value or None for d in tensor.shape.dim)
@@ -117,7 +148,8 @@ def _fresh_names(graph: onnx.GraphProto) -> Callable[[str], str]:
     for inner in _graphs(graph):
         for node in inner.node:
             taken.update((node.name, *node.input, *node.output))
-        taken.update(v.name for v in (*inner.input, *inner.output, *inner.initializer))
+        taken.update(value.name for value in (*inner.input, *inner.output))
+        taken.update(tensor.name for tensor in inner.initializer)
 
     def fresh(base: str) -> str:
         name, count = base, 1

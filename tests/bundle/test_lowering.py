@@ -146,6 +146,25 @@ def test_a_group_norm_inside_a_branch_is_lowered():
     np.testing.assert_allclose(result, definition(x, 2, scale, shift), atol=1e-5)
 
 
+def test_one_group_norm_after_the_other_is_lowered_without_any_declared_shape():
+    scale, shift = parameters(4)
+    nodes = [
+        helper.make_node("Relu", ["x"], ["h0"]),
+        helper.make_node("GroupNormalization", ["h0", "s", "b"], ["h1"], num_groups=2),
+        helper.make_node("Relu", ["h1"], ["h2"]),
+        helper.make_node("GroupNormalization", ["h2", "s", "b"], ["h3"], num_groups=2),
+        helper.make_node("GroupNormalization", ["h3", "s", "b"], ["y"], num_groups=4),
+    ]
+    shape = ["n", 4, "l"]
+    proto = model(nodes, [value("x", shape)], [value("y", shape)], weights={"s": scale, "b": shift})
+    opened = open_model(proto)
+    assert opened.lowered == ("h1", "h3", "y")
+    x = np.random.default_rng(1).normal(size=(2, 4, 6)).astype(np.float32)
+    first = np.maximum(definition(np.maximum(x, 0), 2, scale, shift), 0)
+    wanted = definition(definition(first, 2, scale, shift), 4, scale, shift)
+    np.testing.assert_allclose(opened.run({"x": x})["y"], wanted, atol=2e-5)
+
+
 def behind_a_relu(*shape):
     """All of one sign: the rounding errors of one running sum do not cancel."""
     return np.maximum(np.random.default_rng(1).normal(size=shape), 0).astype(np.float32)

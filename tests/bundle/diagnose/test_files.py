@@ -257,5 +257,3 @@ def test_values_of_a_file_with_a_branch_are_cut_out_with_what_the_branch_capture
     assert diagnosis.first.value == "y"
     assert set(diagnosis.reproduction.inputs) == {"go", "h"}
     assert diagnosis.reproduction.reproduces
-
-

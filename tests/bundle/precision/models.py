@@ -21,6 +21,13 @@ def by_hand(epsilon=1e-5):
     return parse(BY_HAND, weights={"epsilon": np.float32(epsilon)})
 
 
+def by_hand_behind_a_product():
+    """A matrix product before that."""
+    text = BY_HAND.replace("{", "{ i = MatMul (x, w)", 1)
+    text = text.replace("ReduceMean (x,", "ReduceMean (i,").replace("Sub (x,", "Sub (i,")
+    return parse(text, weights={"epsilon": np.float32(1e-5), "w": normal(64, 64)})
+
+
 def perceptron(**changes):
     """Two linear layers with a layer norm between them."""
     weights = {

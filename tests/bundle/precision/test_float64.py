@@ -110,9 +110,7 @@ def test_rounded_values_overflow_as_the_declared_type_does():
     model.CopyFrom(by_hand())
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
-    model.graph.initializer[0].CopyFrom(
-        onnx.numpy_helper.from_array(np.float16(1e-5), "epsilon")
-    )
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.float16(1e-5), "epsilon"))
     feed = inputs(2, 64, scale=500.0)
     assert np.isinf(Float64Model(model, rounded=True).run(feed, ["square"])["square"]).any()
     assert np.isfinite(Float64Model(model).run(feed, ["square"])["square"]).all()

@@ -7,7 +7,7 @@ from bundle.precision.narrowing import narrowed
 from bundle.precision.tolerance import coarsest, explained
 from bundle.precision.variant import variant
 from tests.bundle.checks.texts import parse
-from tests.bundle.precision.models import by_hand, inputs, perceptron
+from tests.bundle.precision.models import by_hand, by_hand_behind_a_product, inputs, perceptron
 
 
 def subject(model, *feeds):
@@ -39,9 +39,7 @@ def test_int8_passes_on_the_inputs_of_its_calibration():
 def test_a_variance_that_overflows_stays_finite_and_fails_by_its_numbers():
     feed = inputs(4, 64, scale=500.0)
     naive = narrowed(by_hand(), Precision.FP16, kept=set())
-    rounded, *_ = variant_findings(
-        subject(by_hand(), feed), naive, Precision.FP16, feeds=[feed]
-    )
+    rounded, *_ = variant_findings(subject(by_hand(), feed), naive, Precision.FP16, feeds=[feed])
     assert rounded.status == "fail"
     assert np.isfinite(rounded.measured)
     assert rounded.measured > 1  # the answers are 0 where they should be up to 2
@@ -50,9 +48,13 @@ def test_a_variance_that_overflows_stays_finite_and_fails_by_its_numbers():
 
 def test_the_variant_keeps_what_would_overflow_in_float32_and_passes():
     feed = inputs(4, 64, scale=500.0)
-    rounded, running = precision_finding(subject(by_hand(), feed), Precision.FP16)
+    model = by_hand_behind_a_product()
+    rounded, running = precision_finding(subject(model, feed), Precision.FP16)
     assert rounded.status == running.status == "pass"
-    assert "in float32 stay" in rounded.meaning
+    assert "in float32 stay 2 ReduceMean" in rounded.meaning
+    naive = narrowed(model, Precision.FP16, kept=set())
+    whole, *_ = variant_findings(subject(model, feed), naive, Precision.FP16, feeds=[feed])
+    assert whole.status == "fail"
 
 
 def test_an_epsilon_that_flushes_to_zero_fails_on_a_constant_input():
@@ -97,9 +99,7 @@ def test_the_tolerance_is_float32s_own_error_as_many_times_as_the_precision_is_c
     single = np.float32([1, 1, 1, 1 + 2e-6])
     error = float(np.abs(single - exact).max())
     assert explained(exact, single, precision) == pytest.approx(error * coarser)
-    assert precision_tolerance(exact, single, precision).atol == pytest.approx(
-        8 * error * coarser
-    )
+    assert precision_tolerance(exact, single, precision).atol == pytest.approx(8 * error * coarser)
 
 
 def test_a_lucky_network_is_allowed_a_few_steps():
@@ -110,3 +110,10 @@ def test_the_coarsest_precision_of_a_graph_is_found():
     assert coarsest(perceptron()) is None
     for precision in Precision:
         assert coarsest(variant(perceptron(), precision, [inputs(2, 16)])) is precision
+
+
+def test_what_cannot_be_converted_is_not_judged():
+    model = parse("(float[b, 4] x) => (float[b, 4] y) { y = Relu (x) }")
+    (finding,) = precision_finding(subject(model, inputs(1, 4)), Precision.INT8)
+    assert finding.status == "not_applicable"
+    assert "cannot be converted" in finding.meaning

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from bundle import Datatype, InputInvalid, open_model
+from bundle import Datatype, InputInvalid, ModelInvalid, open_model
 from bundle.precision import Precision, kept_nodes, variant
 from bundle.precision.narrowing import narrowed
 from tests.bundle.checks.texts import normal, parse
@@ -98,7 +98,8 @@ def test_positions_stay_in_float32():
         weights={"frequencies": np.float32([1, 0.1, 0.01, 0.001])},
     )
     found = kept(model, {"ids": np.zeros((1, 5), np.int64)})
-    assert "position" in found["angle"]
+    assert "sine" in found["angle"]
+    assert found.keys() >= {"floats", "column"}
     assert "y" not in found
 
 
@@ -161,3 +162,26 @@ def test_an_int8_variant_quantizes_matrix_products_and_nothing_else():
 def test_int8_without_calibration_is_refused_and_so_is_dynamic_quantization():
     with pytest.raises(InputInvalid, match="Dynamic quantization"):
         variant(perceptron(), Precision.INT8, [])
+
+
+def test_a_file_whose_weights_are_inputs_too_is_converted():
+    model = perceptron()
+    model.ir_version = 3
+    for tensor in model.graph.initializer:
+        model.graph.input.append(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        )
+    converted = variant(model, Precision.FP16, [inputs(2, 16)])
+    assert [value.name for value in converted.graph.input] == ["x"]
+
+
+def test_operators_that_do_not_know_bfloat16_are_refused():
+    old = parse("(float[b, 4] x) => (float[b, 4] y) { y = Relu (x) }", opset=11)
+    with pytest.raises(ModelInvalid, match="opset 11"):
+        variant(old, Precision.BF16, [inputs(1, 4)])
+
+
+def test_a_model_without_products_is_refused_for_int8():
+    model = parse("(float[b, 4] x) => (float[b, 4] y) { y = Relu (x) }")
+    with pytest.raises(ModelInvalid, match="no Conv"):
+        variant(model, Precision.INT8, [inputs(1, 4)])
