@@ -36,6 +36,7 @@ from bundle.store import (
     Bundle,
     VersionFolder,
     find_versions,
+    is_version,
     read_bundle,
     write_bundle,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "compare",
     "derive_tolerance",
     "find_versions",
+    "is_version",
     "lower_normalizations",
     "open_model",
     "read_bundle",

@@ -27,6 +27,7 @@ __all__ = [
     "Bundle",
     "VersionFolder",
     "find_versions",
+    "is_version",
     "read_bundle",
     "write_bundle",
 ]
@@ -76,7 +77,7 @@ def find_versions(repository: Path) -> tuple[VersionFolder, ...]:
         for model in repository.iterdir()
         if model.is_dir() and not model.name.startswith(".")
         for folder in model.iterdir()
-        if folder.is_dir() and _is_version(folder.name)
+        if folder.is_dir() and is_version(folder.name)
         if (folder / MODEL).exists() or (folder / MANIFEST).exists()
     ]
     return tuple(sorted(found, key=lambda folder: (folder.name, folder.version)))
@@ -241,5 +242,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _is_version(name: str) -> bool:
+def is_version(name: str) -> bool:
+    """Whether a folder's name is the number of a version."""
     return name.isascii() and name.isdecimal() and not name.startswith("0")

@@ -14,10 +14,13 @@ __all__ = ["main"]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _COMMANDS = {
+    "axes": "Measure over which axes normalizations share statistics, and across which rows.",
     "demo": "Export, prove, serve and question every network of the zoo.",
+    "diagnose": "Find the first layer that computes something else, and why.",
     "export": "Export PyTorch models to ONNX and prove that they compute the same.",
-    "serve": "Serve a model repository over HTTP (Open Inference Protocol).",
+    "serve": "Serve a model repository over HTTP and gRPC (Open Inference Protocol).",
     "train": "Train networks of the zoo on their real data.",
+    "validate": "Check bundles, repositories, ONNX files and PyTorch models; for CI.",
 }
 """Each is ``command`` in the module of its name; what it does is said without loading it."""
 
@@ -31,7 +34,8 @@ _EXTRA_OF = {
     "sklearn": "demo",
     "scipy": "demo",
     "statsmodels": "demo",
-    "tritonclient": "demo",
+    "junitparser": "validate",
+    "tritonclient": "validate",
     "onnxruntime": "cpu",
 }
 

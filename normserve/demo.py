@@ -110,7 +110,9 @@ def _service(repository: Path, *, port: int) -> Iterator[tuple[str, "subprocess.
     command = [sys.executable, "-m", "normserve", "serve", "--repository", str(repository)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603 - the project's own command
-            [*command, "--http-port", url.rpartition(":")[2]], stdout=log, stderr=log
+            [*command, "--http-port", url.rpartition(":")[2], "--grpc-port", "0"],
+            stdout=log,
+            stderr=log,
         )
         try:
             _wait_until_ready(url, process)

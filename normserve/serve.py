@@ -27,6 +27,9 @@ class _CannotStartError(click.ClickException):
     "--http-port", type=int, help="The port of HTTP; 0 takes a free one.  [default: 8000]"
 )
 @click.option(
+    "--grpc-port", type=int, help="The port of gRPC; 0 takes a free one.  [default: 8001]"
+)
+@click.option(
     "--provider",
     type=click.Choice([str(policy) for policy in ProviderPolicy]),
     help="Where models run; cuda is an error where there is none.  [default: auto]",
@@ -43,7 +46,7 @@ class _CannotStartError(click.ClickException):
     help="The least important lines that are logged.",
 )
 def command(**given: object) -> None:
-    """Serve a model repository over HTTP (Open Inference Protocol).
+    """Serve a model repository over HTTP and gRPC (Open Inference Protocol).
 
     Every setting, these and the rest (docs/settings.md), can also come from the environment as
     NORMSERVE_ and its name; an option wins.

@@ -1,5 +1,6 @@
 """The server process: binds, serves until told to stop, lets requests finish. Not for: routes."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import uvicorn
 
 from bundle import ProviderUnavailable, resolve
 from service.errors import AddressUnavailable, ProviderMissing
+from service.grpc.server import GrpcServer
 from service.http import create_app
 from service.lifecycle import Service
 from service.loading import check_repository
@@ -19,6 +21,8 @@ from service.logs import configure_logging
 from service.settings import Settings
 
 __all__ = ["serve"]
+
+_POLL_S = 0.1
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -51,15 +55,43 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=settings.shutdown_grace_s,
         )
     )
-    address, port = listener.getsockname()[:2]
-    url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
-    with listener, _signals_end_only(server):
-        _log.info("listening", url=url, repository=str(settings.repository))
-        server.run(sockets=[listener])
+    loop_factory = server.config.get_loop_factory()  # uvloop's
+    with listener, _signals_end_only(server), asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_serve(settings, service, server, listener))
     if service.pool.pending:
         _log.error("stopped with runs unfinished", runs=service.pool.pending)
         os._exit(1)  # leaving otherwise waits for their threads, which nothing can end
     _log.info("stopped")
+
+
+async def _serve(
+    settings: Settings, service: Service, server: uvicorn.Server, listener: socket.socket
+) -> None:
+    """Both transports over one service, until the HTTP server is told to stop."""
+    grpc_server = GrpcServer(
+        service.plane,
+        host=settings.host,
+        port=settings.grpc_port,
+        max_request_bytes=settings.max_request_bytes,
+        grace_s=settings.shutdown_grace_s,
+    )
+    async with service, grpc_server:
+        address, port = listener.getsockname()[:2]
+        host = f"[{address}]" if ":" in address else address
+        _log.info(
+            "listening",
+            url=f"http://{host}:{port}",
+            grpc=f"{host}:{grpc_server.port}",
+            repository=str(settings.repository),
+        )
+        await asyncio.gather(server.serve(sockets=[listener]), _stop_together(server, grpc_server))
+
+
+async def _stop_together(server: uvicorn.Server, grpc_server: GrpcServer) -> None:
+    """Let gRPC's calls finish while HTTP's do, and not after them."""
+    while not server.should_exit:  # noqa: ASYNC110  # uvicorn has a flag and no event
+        await asyncio.sleep(_POLL_S)
+    await grpc_server.stop()
 
 
 def _check_provider(settings: Settings) -> None:

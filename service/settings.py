@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     http_port: int = Field(default=8000, ge=0, le=65535)
     """The port of HTTP; 0 takes a free one and logs which."""
 
+    grpc_port: int = Field(default=8001, ge=0, le=65535)
+    """The port of gRPC; 0 takes a free one and logs which."""
+
     provider: ProviderPolicy = ProviderPolicy.AUTO
     """Where models run: ``cpu``, ``cuda`` (an error at start where there is none), or ``auto``
     (CUDA where there is one)."""

@@ -55,7 +55,7 @@ def url(folder):
         port = listener.getsockname()[1]
     command = block("bash", "normserve serve").partition("#")[0].split()
     process = subprocess.Popen(
-        [*command, "--http-port", str(port), "--log-level", "error"],
+        [*command, "--http-port", str(port), "--grpc-port", "0", "--log-level", "error"],
         cwd=folder,
         env=environment(),
     )

@@ -160,6 +160,7 @@ def _shuffled(row: np.ndarray, name: str, generator: np.random.Generator) -> np.
     """A row with its elements in another order: each is one that the model may get."""
     if _MASK in name.lower():
         return row
+    row = np.asarray(row)  # of a vector of strings it is a string
     elements = generator.permutation(row.ravel()).reshape(row.shape)
     if Datatype.from_numpy(row.dtype).is_float:
         return (elements * generator.uniform(0.5, 1.0)).astype(row.dtype)

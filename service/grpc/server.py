@@ -49,7 +49,7 @@ class GrpcServer:
         self._grace_s = grace_s
         self._server = grpc.aio.server(
             options=[
-                ("grpc.max_receive_message_length", max_request_bytes + _FRAMING_BYTES),
+                ("grpc.max_receive_message_length", _limit(max_request_bytes)),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),  # a port that is in use is an error, not shared
             ]
@@ -72,7 +72,6 @@ class GrpcServer:
                 f"cannot listen on {self._host}:{self.port} for gRPC; choose another host or port"
             ) from err
         await self._server.start()
-        _log.info("listening", url=f"grpc://{self._host}:{self.port}")
         return self
 
     async def __aexit__(
@@ -81,8 +80,17 @@ class GrpcServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
         """Take no new calls; those in flight may finish for a while."""
         await self._server.stop(self._grace_s)
+
+
+def _limit(max_request_bytes: int) -> int:
+    """The limit of a message; none (-1) where it is beyond what gRPC can express."""
+    limit = max_request_bytes + _FRAMING_BYTES
+    return limit if limit < 2**31 else -1
 
 
 _HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

@@ -1,7 +1,7 @@
 """The FastAPI app: routers, handlers and middleware put together. Holds no logic of its own."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -32,19 +32,19 @@ Every error's body is `{"error": "…"}`."""
 def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI:
     """The HTTP transport of a service.
 
-    Reads no environment and does no work: the service starts with the app's lifespan, and loads
-    its models while the app answers already.
+    Reads no environment and does no work: a service of its own starts with the app's lifespan, and
+    loads its models while the app answers already.
 
     Args:
         settings: of the service.
-        service: what the app speaks for, when there is more to it than this app; the app starts
-            and stops it.
+        service: what the app speaks for, when there is more to it than this app; whoever gives it
+            starts and stops it.
     """
     served = Service(settings) if service is None else service
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with served:
+        async with served if service is None else nullcontext():
             yield
 
     # FastAPI's own page of documentation loads its scripts from a public network; this one serves

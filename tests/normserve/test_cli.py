@@ -30,7 +30,9 @@ def without_torch(*arguments):
     )
 
 
-@pytest.mark.parametrize("command", ["demo", "export", "serve", "train"])
+@pytest.mark.parametrize(
+    "command", ["axes", "demo", "diagnose", "export", "serve", "train", "validate"]
+)
 def test_every_command_is_listed_and_helps(command):
     assert command in call("--help").output
     helped = call(command, "--help")

@@ -12,8 +12,10 @@ import time
 from contextlib import contextmanager
 
 import httpx
+import numpy as np
 import pytest
 import structlog
+import tritonclient.grpc as triton
 
 from bundle import ProviderPolicy
 from service.errors import AddressUnavailable, ProviderMissing, RepositoryMissing
@@ -27,7 +29,12 @@ PROGRAM = "from service import load_settings, serve; serve(load_settings())"
 @contextmanager
 def process(repository, **settings):
     """A server process on a free port; gives it and its URL."""
-    names = {"repository": repository, "http_port": 0, "log_format": "json"} | settings
+    names = {
+        "repository": repository,
+        "http_port": 0,
+        "grpc_port": 0,
+        "log_format": "json",
+    } | settings
     environment = {f"NORMSERVE_{k.upper()}": str(v) for k, v in names.items()}
     server = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
@@ -170,3 +177,22 @@ def test_a_missing_repository_is_told(tmp_path):
 def test_a_required_provider_that_is_missing_is_told_with_those_that_are_there(tmp_path):
     with pytest.raises(ProviderMissing, match=r"cuda.*CPUExecutionProvider"):
         serve(Settings(repository=tmp_path, provider=ProviderPolicy.CUDA))
+
+
+def test_grpc_answers_beside_http_and_ends_with_it(tmp_path):
+    tiny.write_plain(tmp_path, "double", tiny.scale(2.0))
+    with process(tmp_path) as (server, _):
+        address = next(line["grpc"] for line in server.lines if line["event"] == "listening")
+        with triton.InferenceServerClient(address) as client:
+            given = triton.InferInput("x", [1, 2], "FP32")
+            given.set_data_from_numpy(np.ones((1, 2), np.float32))
+            assert client.infer("double", [given]).as_numpy("y").tolist() == [[2, 2]]
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
+
+
+def test_a_grpc_port_that_is_taken_is_said(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AddressUnavailable, match=rf"127\.0\.0\.1:{port} for gRPC"):
+            serve(Settings(repository=tmp_path, http_port=0, grpc_port=port))

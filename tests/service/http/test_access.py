@@ -53,7 +53,7 @@ async def client_of(tmp_path, **runners):
         service.registry.begin_loading(name, 1)
         service.registry.finish_loading(model(name, runner))
     app = create_app(settings, service=service)
-    async with app.router.lifespan_context(app):
+    async with service, app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             yield client

@@ -1,7 +1,7 @@
 """Over HTTP: what is known of a model, and having it found out again."""
 
 import math
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import httpx
 import numpy as np
@@ -42,7 +42,7 @@ class NoRunner:
 async def client_of(settings, *, service=None):
     """A client of an app that is not bound to anything."""
     app = create_app(settings, service=service)
-    async with app.router.lifespan_context(app):
+    async with service or nullcontext(), app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             yield client
