@@ -25,6 +25,8 @@ from exporters.dimensions import DynamicShapes
 from exporters.errors import InputsInvalid
 from exporters.prepare import quiet_state
 from exporters.samples import golden_samples, sample_tolerances
+from exporters.statistics import TrainEvalGap, measure_gap
+from exporters.statistics import recalibrate as recalibrated
 from exporters.study import Progress, study
 
 __all__ = ["Examination", "Progress", "examine"]
@@ -70,6 +72,7 @@ def examine(
     output_names: Sequence[str] | None = None,
     opset: int = DEFAULT_OPSET,
     allow: Collection[str] = (),
+    recalibrate: bool = False,
     lower_group_norm: bool = False,
     source: str | None = None,
     checkpoint_sha256: str | None = None,
@@ -92,6 +95,8 @@ def examine(
         opset: 18 to 23.
         allow: names of checks that may fail. With ``batch-invariance`` layers that use statistics
             of the batch at inference are exported, and the manifest names them.
+        recalibrate: re-estimate batch norm statistics from the reference inputs and export that
+            copy; a finding has the gap between the modes before and after.
         lower_group_norm: write GroupNormalization as primitives, for other servers.
         source: what is exported, for the record; the model's class if left out.
         checkpoint_sha256: of the file that the weights came from.
@@ -103,6 +108,13 @@ def examine(
     """
     say = progress or _say_nothing
     _require_names(name, version, allow)
+    before: TrainEvalGap | None = None
+    if recalibrate:
+        if not reference_inputs:
+            raise InputsInvalid("recalibration takes reference_inputs: some hundred real rows.")
+        say("recalibrate")
+        before = measure_gap(model, reference_inputs)
+        model = recalibrated(model, reference_inputs)
     with quiet_state():
         subject = study(
             model,
@@ -117,6 +129,7 @@ def examine(
             lower_group_norm=lower_group_norm,
             say=say,
         )
+        subject = replace(subject, gap_before=before)
         of_torch = TORCH_CHECKS.run(subject, progress=_checking(say))
         source_model = subject.source
         samples = golden_samples(

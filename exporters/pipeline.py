@@ -32,6 +32,7 @@ def export(
     output_names: Sequence[str] | None = None,
     opset: int = DEFAULT_OPSET,
     allow: Collection[str] = (),
+    recalibrate: bool = False,
     lower_group_norm: bool = False,
     source: str | None = None,
     checkpoint_sha256: str | None = None,
@@ -56,6 +57,8 @@ def export(
         opset: 18 to 23.
         allow: names of checks that may fail; the manifest records them. With ``batch-invariance``
             layers that use statistics of the batch at inference are exported.
+        recalibrate: re-estimate batch norm statistics from the reference inputs and export that
+            copy; a finding has the gap between the modes before and after.
         lower_group_norm: write GroupNormalization as primitives, for other servers.
         source: what is exported, for the record; the model's class if left out.
         checkpoint_sha256: of the file that the weights came from.
@@ -81,6 +84,7 @@ def export(
         output_names=output_names,
         opset=opset,
         allow=allow,
+        recalibrate=recalibrate,
         lower_group_norm=lower_group_norm,
         source=source,
         checkpoint_sha256=checkpoint_sha256,

@@ -45,6 +45,18 @@ class _InputType(click.ParamType[InputSpec]):
     help="A tensor that the model takes, such as pixels:FP32[batch,3,224,224]; names are dynamic."
     " Not needed where the factory returns (model, example_inputs).",
 )
+@click.option(
+    "--reference",
+    "references",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Real inputs of a factory's model: an .npz with an array for each input. May be repeated.",
+)
+@click.option(
+    "--recalibrate",
+    is_flag=True,
+    help="Re-estimate batch norm statistics from the reference inputs, on a copy, and export that.",
+)
 @click.option("--name", help="Of the model in the repository.  [default: the factory's name]")
 @click.option(
     "--repository",
@@ -73,6 +85,7 @@ def command(
     everything: bool,
     checkpoint: Path | None,
     inputs: tuple[InputSpec, ...],
+    references: tuple[Path, ...],
     name: str | None,
     repository: Path,
     version: int,
@@ -90,8 +103,12 @@ def command(
         raise click.UsageError(
             f"name a network ({', '.join(SCENES)}), a package.module:factory, or say --all."
         )
-    if len(chosen) > 1 and (checkpoint or inputs or name):
-        raise click.UsageError("--checkpoint, --input and --name belong to one target.")
+    if len(chosen) > 1 and (checkpoint or inputs or references or name):
+        raise click.UsageError(
+            "--checkpoint, --input, --reference and --name belong to one target."
+        )
+    if references and ":" not in chosen[0]:
+        raise click.UsageError(f"'{chosen[0]}' comes with its reference inputs.")
     common = {"repository": repository, "version": version, "overwrite": overwrite, **options}
     bundles = []
     with bar("exporting") as progress:
@@ -103,7 +120,7 @@ def command(
 
             try:
                 if ":" in target:
-                    source = from_factory(target, checkpoint, inputs)
+                    source = from_factory(target, checkpoint, inputs, references)
                     title = name or source.name
                 else:
                     source = from_zoo(target, checkpoint)
@@ -111,7 +128,7 @@ def command(
                 bundle = export(
                     source.model, **source.arguments, name=title, progress=show, **common
                 )
-            except (ExportError, BundleError) as err:
+            except (ExportError, BundleError, ValueError) as err:
                 raise click.ClickException(f"{target}: {err}") from err
             bundles.append(bundle)
         progress.update(len(chosen), len(chosen), "done")

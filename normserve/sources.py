@@ -12,6 +12,7 @@ from exporters import load_checkpoint, resolve_factory
 from models import SCENES
 from models.scene import Scene
 from normserve.input_spec import InputSpec
+from normserve.reference_inputs import read_references
 
 __all__ = ["Source", "from_factory", "from_zoo", "of_scene"]
 
@@ -65,16 +66,31 @@ def from_zoo(name: str, checkpoint: Path | None) -> Source:
     return of_scene(SCENES[name])
 
 
-def from_factory(target: str, checkpoint: Path | None, inputs: tuple[InputSpec, ...]) -> Source:
-    """What ``package.module:factory`` makes.
+def from_factory(
+    target: str,
+    checkpoint: Path | None,
+    inputs: tuple[InputSpec, ...],
+    references: tuple[Path, ...] = (),
+) -> Source:
+    """What ``package.module:factory`` makes: a model, or it and its inputs.
+
+    Args:
+        target: returns a model, ``(model, example_inputs)`` or ``(model, example_inputs,
+            reference_inputs)``.
+        checkpoint: weights for it.
+        inputs: what it takes, in place of the factory's example.
+        references: files of real inputs, in place of the factory's.
 
     Raises:
         ExportError: it makes no model, or the checkpoint does not fit it.
+        ValueError: a file of real inputs is none.
         click.UsageError: nothing says what the model takes.
     """
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it: a package need not be installed
     made = resolve_factory(target)()
-    module, example = made if isinstance(made, tuple) else (made, None)
+    module, example, real = (
+        (*made, None, None)[:3] if isinstance(made, tuple) else (made, None, None)
+    )
     arguments: dict[str, Any] = {"source": target}
     if checkpoint is not None:
         arguments["checkpoint_sha256"] = load_checkpoint(module, checkpoint)
@@ -88,4 +104,6 @@ def from_factory(target: str, checkpoint: Path | None, inputs: tuple[InputSpec, 
             f"'{target}' returns a model without example inputs; describe what it takes, such as"
             " --input pixels:FP32[batch,3,224,224], or return (model, example_inputs)."
         )
+    if references or real is not None:
+        arguments["reference_inputs"] = read_references(references) or list(real)
     return Source(module, target.rpartition(":")[2].rpartition(".")[2], arguments)

@@ -96,6 +96,13 @@ class _File(click.ParamType[Path]):
     metavar="NAME:DATATYPE[SIZES]",
     help="What a package.module:factory takes, such as pixels:FP32[batch,3,224,224].",
 )
+@click.option(
+    "--reference",
+    "references",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Real inputs of a package.module:factory: an .npz with an array for each input.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON and nothing else.")
 @click.option("--junit", type=_File(), help="Write the report as JUnit XML.")
 @click.option("--markdown", type=_File(), help="Write it as Markdown, for the summary of a job.")
@@ -116,6 +123,7 @@ def command(
     seconds: float,
     checkpoint: Path | None,
     inputs: tuple[str, ...],
+    references: tuple[Path, ...],
     as_json: bool,
     **files: Path | None,
 ) -> None:
@@ -128,8 +136,10 @@ def command(
     Exit status: 0, no check failed. 1, a check failed. 2, a target could not be examined, or the
     command line is wrong; 2 wins over 1, because the picture is then incomplete.
     """
-    if (checkpoint or inputs) and (len(targets) > 1 or ":" not in targets[0]):
-        raise click.UsageError("--checkpoint and --input belong to one package.module:factory.")
+    if (checkpoint or inputs or references) and (len(targets) > 1 or ":" not in targets[0]):
+        raise click.UsageError(
+            "--checkpoint, --input and --reference belong to one package.module:factory."
+        )
     try:
         selection = select(only, skipped)
         with bar("validating") as progress:
@@ -142,7 +152,7 @@ def command(
                     seconds,
                     tuple(map(Precision, precisions)),
                 ),
-                described=Described(checkpoint, inputs),
+                described=Described(checkpoint, inputs, references),
                 served=served,
                 fail_on=fail_on,
                 progress=progress,

@@ -25,10 +25,12 @@ class Described:
     Attributes:
         checkpoint: its weights.
         inputs: what it takes, as ``--input`` has it.
+        references: files of real inputs, as ``--reference`` has them.
     """
 
     checkpoint: Path | None = None
     inputs: tuple[str, ...] = ()
+    references: tuple[Path, ...] = ()
 
 
 def names_of_the_zoo() -> tuple[str, ...]:
@@ -74,7 +76,7 @@ def examine_network(
     try:
         if ":" in target.title:
             specs = tuple(map(parse_input, described.inputs))
-            source = from_factory(target.title, described.checkpoint, specs)
+            source = from_factory(target.title, described.checkpoint, specs, described.references)
         else:
             source = from_zoo(target.title, described.checkpoint)
     except (SourceInvalid, ValueError) as err:

@@ -25,8 +25,27 @@ _LARGE = 0.25
 zoo's resnet, trained on distorted digits, keeps a fifth)."""
 
 
-def check(subject: TorchSubject) -> Finding:
-    """Measure the gap on real inputs, or on the example where there are none."""
+def check(subject: TorchSubject) -> Finding | tuple[Finding, ...]:
+    """Measure the gap on real inputs, or on the example where there are none.
+
+    Where the statistics were recalibrated, a second finding has the gap before and after.
+    """
+    found = _judge(subject)
+    before = subject.gap_before
+    if before is None or not before.sizes or not subject.gap.sizes:
+        return found
+    was, now = before.sizes[-1], subject.gap.sizes[-1]
+    return found, _finding(
+        "pass" if now.distance <= was.distance else "warn",
+        f"batch norm statistics were estimated anew from {subject.gap.rows} rows: in batches of"
+        f" {now.size} the modes differed by {was.distance:.2g} of the outputs, and by"
+        f" {now.distance:.2g} afterwards",
+        "" if now.distance <= was.distance else "give more, and more typical, reference inputs",
+        measured=now.distance,
+    )
+
+
+def _judge(subject: TorchSubject) -> Finding:
     try:
         gap = subject.gap
     except ExportError as err:

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from exporters.checks.library.train_eval_gap import check
+from exporters.statistics import measure_gap
 from exporters.study import study
 from tests.exporters.statistics.networks import conv_net, data, trained
 
@@ -94,3 +95,13 @@ def test_outputs_that_are_not_finite_in_training_mode_are_a_warning(subject):
     finding = check(with_model(subject, trained(model)))
     assert finding.status == "warn"
     assert "not finite where those of eval mode are" in finding.meaning
+
+
+def test_after_a_recalibration_the_gap_before_and_after_is_told(subject):
+    off = trained(conv_net())
+    off[4].running_mean.add_(5)
+    before = measure_gap(off, [data(30), data(10, seed=3)])
+    now, told = check(replace(subject, gap_before=before))
+    assert now.status == told.status == "pass"
+    assert "estimated anew from 40 rows" in told.meaning
+    assert told.measured < before.sizes[-1].distance
