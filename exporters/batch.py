@@ -127,7 +127,10 @@ def layers_over_batch(program: ExportedProgram, dimensions: Dimensions) -> tuple
 
 
 def _reduces(node: fx.Node, symbol: object) -> bool:
-    shape = node.all_input_nodes[0].meta["val"].shape
+    given = node.all_input_nodes[0].meta.get("val")
+    if given is None:  # behind a layer that was put in another's place, which is named itself
+        return False
+    shape = given.shape
     axes = argument(node, "dim") if has_argument(node, "dim") else None
     reduced = range(len(shape)) if axes in (None, []) else axes
     if isinstance(reduced, int):

@@ -27,7 +27,12 @@ _PLUMBING = frozenset({
     "Cast", "Concat", "Constant", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice",
     "Squeeze", "Transpose", "Unsqueeze",
 })  # fmt: skip
+_ACTIVATIONS = frozenset({
+    "Celu", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Relu",
+    "Selu", "Sigmoid", "Softplus", "Swish", "Tanh",
+})  # fmt: skip
 _COLLAPSED = "collapse"  # any scale and shift for each channel, as one BatchNormalization
+_RESPONSES = ("LocalResponseNorm", "CrossMapLRN2d")
 _SINCE_OPSET = {"RMS": ("RMSNormalization", 23), "GroupNorm": ("GroupNormalization", 21)}
 
 
@@ -112,15 +117,32 @@ def _outcome(
         if folded:
             said += f"; in other calls folded into {trail.said(folded)}"
         return _entry(layer, "kept", said, norms, trail)
-    if own or norms:
+    activations = _activations(own, trail) if folded else []
+    if norms or len(own) > len(activations):
         own = list(dict.fromkeys((*norms, *own)))
         return _entry(layer, "decomposed", _why_decomposed(layer.kind, opset), own, trail)
     if folded:
-        return _entry(layer, "folded", f"into {trail.said(folded)}", folded, trail)
+        said = f"into {trail.said(folded)}"
+        if activations:
+            said += f"; its activation stays: {trail.said(activations)}"
+        return _entry(layer, "folded", said, folded, trail)
     if candidates:
         moved = list(candidates)
         return _entry(layer, "decomposed", "only moves numbers with these inputs", moved, trail)
     return _entry(layer, "removed", "no output depends on it")
+
+
+def _activations(names: Iterable[str], trail: Trail) -> list[str]:
+    """Those of a layer's nodes that are an activation, as ``BatchNormAct2d`` and the like have it.
+
+    A product of two computed values is part of one: ``x * sigmoid(x)``.
+    """
+    return [
+        name
+        for name in names
+        if trail.operator(name) in _ACTIVATIONS
+        or (trail.operator(name) == "Mul" and not trail.has_constant(name))
+    ]
 
 
 def _of_weight(weight: MergedWeight, trail: Trail) -> NormLayer:
@@ -156,6 +178,8 @@ def _why_decomposed(kind: str, opset: int) -> str:
     for part, (operator, since) in _SINCE_OPSET.items():
         if part in kind and opset < since:
             return f"runs as primitives: {operator} needs opset {since}, this is {opset}"
+    if kind.endswith(_RESPONSES):
+        return "runs as primitives, which ONNX Runtime computes faster than its LRN"
     return f"runs as primitives: ONNX has no operator for {kind}"
 
 

@@ -82,10 +82,15 @@ class Eager:
         Returns:
             By module; only those that ran exactly once and returned one tensor.
         """
-        returned: dict[str, list[object]] = {name: [] for name in modules}
+        returned: dict[str, list[np.ndarray | None]] = {name: [] for name in modules}
+
+        def keep(output: object, seen: list[np.ndarray | None]) -> None:
+            # a copy: an activation in place changes what the module returned
+            seen.append(to_numpy(output) if isinstance(output, torch.Tensor) else None)
+
         handles = [
             self._flat.model.get_submodule(name).register_forward_hook(
-                lambda module, args, output, seen=seen: seen.append(output)
+                lambda module, args, output, seen=seen: keep(output, seen)
             )
             for name, seen in returned.items()
         ]
@@ -95,9 +100,9 @@ class Eager:
             for handle in handles:
                 handle.remove()
         return {
-            name: to_numpy(seen[0])
+            name: seen[0]
             for name, seen in returned.items()
-            if len(seen) == 1 and isinstance(seen[0], torch.Tensor)
+            if len(seen) == 1 and seen[0] is not None
         }
 
     def left_out(self, tensors: Sequence[torch.Tensor]) -> tuple[str, ...]:

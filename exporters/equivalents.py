@@ -4,7 +4,9 @@ Not for: judging whether such calls may be there (`exporters.scan` did that befo
 
 The converter takes every batch norm that has running statistics for one in eval mode, and writes an
 instance norm in eval mode with its statistics repeated for each sample. It hands attention masks
-over as they are, and ONNX Runtime's Attention does not broadcast them over queries and keys.
+over as they are, and ONNX Runtime's Attention does not broadcast them over queries and keys. And it
+knows attention over (batch, heads, length, features) only: attention within windows has axes before
+these, attention of one head may have none for heads.
 """
 
 from collections.abc import Callable
@@ -29,7 +31,7 @@ def put_equivalents(program: ExportedProgram) -> None:
         elif node.target is _ATEN.batch_norm.default and argument(node, "training"):
             _batch_norm_over_batch(node)
         elif node.target is _ATEN.scaled_dot_product_attention.default:
-            _expand_attention_mask(node)
+            _mend_attention(node)
     program.graph.lint()
     program.graph_module.recompile()
 
@@ -75,6 +77,13 @@ def _batch_norm_over_batch(node: fx.Node) -> None:
     node.graph.erase_node(node)
 
 
+def _mend_attention(node: fx.Node) -> None:
+    mask = argument(node, "attn_mask")
+    mask_rank = 0 if mask is None else mask.meta["val"].ndim
+    _expand_attention_mask(node)
+    _attend_on_four_axes(node, mask_rank=mask_rank)
+
+
 def _expand_attention_mask(node: fx.Node) -> None:
     mask = argument(node, "attn_mask")
     if mask is None:
@@ -91,6 +100,46 @@ def _expand_attention_mask(node: fx.Node) -> None:
         if spread:
             expanded = call(_ATEN.expand.default, mask, sizes)
             node.replace_input_with(mask, expanded)
+
+
+def _attend_on_four_axes(node: fx.Node, *, mask_rank: int) -> None:
+    """Attention over more axes in front, or without one for heads, as attention over four."""
+    names = "query", "key", "value"
+    before = {name: argument(node, name) for name in names}
+    shape = before["query"].meta["val"].shape
+    leading = shape[:-3]
+    rank = len(shape)
+    if rank == 4 or rank < 3 or any(len(x.meta["val"].shape) != rank for x in before.values()):
+        return
+    if any(x.meta["val"].shape[:-3] != leading for x in before.values()):
+        return  # the converter says what it cannot do
+    call = _caller(node)
+
+    def to_four(x: fx.Node) -> fx.Node:
+        if rank == 3:
+            return call(_ATEN.unsqueeze.default, x, 1)
+        return call(_ATEN.flatten.using_ints, x, 0, rank - 4)
+
+    with node.graph.inserting_before(node):
+        sizes = [call(_ATEN.sym_size.int, before["query"], axis) for axis in range(len(leading))]
+        replacements = {x: to_four(x) for x in before.values()}
+        if mask_rank > 2:
+            mask = wide = argument(node, "attn_mask")
+            for _ in range(rank - mask_rank):
+                wide = call(_ATEN.unsqueeze.default, wide, 0)
+            if sizes:
+                wide = call(_ATEN.expand.default, wide, [*sizes, -1, -1, -1])
+            replacements[mask] = to_four(wide)
+    readers = list(node.users)
+    for source, four in replacements.items():
+        node.replace_input_with(source, four)
+    with node.graph.inserting_after(node):
+        if rank == 3:
+            shaped = call(_ATEN.squeeze.dim, node, 1)
+        else:
+            shaped = call(_ATEN.unflatten.int, node, 0, sizes)
+    for reader in readers:
+        reader.replace_input_with(node, shaped)
 
 
 def _caller(node: fx.Node) -> Callable[..., fx.Node]:

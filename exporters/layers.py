@@ -80,7 +80,7 @@ def norm_layers(model: nn.Module) -> Iterator[Layer]:
         names.setdefault(module, []).append(name)
     for module, known in names.items():
         kind = type(module).__name__
-        on_weights = _STANDARDIZED.search(kind) is not None
+        on_weights = _is_standardized(module)
         if on_weights or is_norm(module):
             yield Layer(known[0], frozenset(known), kind, on_weights, statistics_of(module))
 
@@ -113,7 +113,16 @@ def is_norm(module: nn.Module) -> bool:
     kind = type(module).__name__
     if not _NAMES.search(kind) or _BLOCKS.search(kind):
         return False
-    return not any(is_norm(inner) for inner in module.modules() if inner is not module)
+    return not any(
+        is_norm(inner) or _is_standardized(inner)
+        for inner in module.modules()
+        if inner is not module
+    )
+
+
+def _is_standardized(module: nn.Module) -> bool:
+    """Whether a layer normalizes its own weights."""
+    return _STANDARDIZED.search(type(module).__name__) is not None
 
 
 def statistics_of(module: nn.Module) -> NormStatistics | None:

@@ -4,12 +4,12 @@ Works on copies only. The program is torch.export's, undecomposed: each norm is 
 the module that made it, which is what the scan and the census read.
 """
 
+import contextlib
 import logging
 import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from exporters.calls import Call, Flat
 from exporters.dimensions import Dimensions
 from exporters.errors import ConversionFailed, DimensionInvalid, first_line
+from exporters.lengths import symbolic_lengths
 from exporters.recurrent import recurrent_operators
 
 __all__ = [
@@ -58,8 +59,19 @@ def capture(
         ConversionFailed: torch.export gave up.
     """
     try:
+        return _trace(flat, call, tensors, dimensions)
+    except DimensionInvalid:
+        with contextlib.suppress(DimensionInvalid, ConversionFailed), symbolic_lengths():
+            return _trace(flat, call, tensors, dimensions)
+        raise  # the first reason is the model's own; the second attempt was ours
+
+
+def _trace(
+    flat: Flat, call: Call, tensors: Sequence[torch.Tensor], dimensions: Dimensions
+) -> ExportedProgram:
+    try:
         with quiet(), recurrent_operators(), _DataDetached():
-            program = torch.export.export(
+            return torch.export.export(
                 flat,
                 tuple(tensors),
                 dynamic_shapes={"tensors": dimensions.hints()},
@@ -70,7 +82,6 @@ def capture(
     # Tracing runs the user's forward: it may raise anything, and that is the answer.
     except Exception as err:
         raise _capture_error(err) from err
-    return program
 
 
 class _DataDetached(TorchFunctionMode):
@@ -88,7 +99,7 @@ class _DataDetached(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-@contextmanager
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence what torch's tracer and converter log and warn of: none of it is for our user.
 
@@ -175,8 +186,8 @@ def _dimension_error(message: str, call: Call, dimensions: Dimensions) -> Dimens
         )
         return DimensionInvalid(
             f"declared dynamic, but in this model a constant: {said}. Leave it out of"
-            " dynamic_shapes, or change the code that makes a number of it: loops over it,"
-            " branches on it, int(), and len() where shape[…] would do."
+            " dynamic_shapes ({} declares none; without it axis 0 is dynamic), or change the code"
+            " that makes a number of it: loops over it, branches on it, int()."
         )
     if "Constraints violated" not in message and "constraint" not in message:
         return None

@@ -61,5 +61,5 @@ def as_constant_tensors(buffers: Sequence[IntegerBuffer]) -> None:
         module.__class__ = type(kind.__name__, (kind,), properties)
 
 
-def _maker(number: bool | int, dtype: torch.dtype) -> Callable[[nn.Module], torch.Tensor]:  # noqa: FBT001 - a value
+def _maker(number: float, dtype: torch.dtype) -> Callable[[nn.Module], torch.Tensor]:
     return lambda module: torch.tensor(number, dtype=dtype)

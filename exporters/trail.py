@@ -70,6 +70,12 @@ class Trail:
         """The operator of a node of the optimized graph."""
         return self.present[name].op_type
 
+    def has_constant(self, name: str) -> bool:
+        """Whether a node of the optimized graph reads a weight or another constant."""
+        return any(
+            value is not None and value.is_initializer() for value in self.present[name].inputs
+        )
+
     def scopes(self, name: str) -> tuple[str, ...]:
         """The modules that a node of the optimized graph is of, outermost first."""
         return self.modules[name]

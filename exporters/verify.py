@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from bundle import (
+    EXACT,
     InputInvalid,
     ModelInvalid,
     OpenModel,
@@ -26,6 +27,7 @@ from bundle import (
 )
 from exporters.calls import Call
 from exporters.eager import Eager, to_numpy
+from exporters.error_histogram import ErrorHistogram
 from exporters.errors import VerificationFailed, first_line
 from exporters.probes import Probe
 
@@ -47,11 +49,13 @@ class Compared:
         probe: what went in, in words.
         optimized: whether ONNX Runtime's graph optimizations were on.
         outputs: one comparison for each output.
+        errors: those of all elements of each output, in parts of its tolerance.
     """
 
     probe: str
     optimized: bool
     outputs: tuple[OutputComparison, ...]
+    errors: Mapping[str, ErrorHistogram]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,14 @@ class Proof:
         tolerances: of each float output.
         scales: the largest value of each float output.
         has_reference: whether there was a float64 reference.
+        own_errors: torch's own against it, of each float output, in parts of the same tolerance.
     """
 
     compared: tuple[Compared, ...]
     tolerances: Mapping[str, Tolerance]
     scales: Mapping[str, float]
     has_reference: bool
+    own_errors: Mapping[str, ErrorHistogram]
 
     def worst(self, output: str) -> OutputComparison:
         """The comparison of an output with the largest error."""
@@ -120,10 +126,42 @@ def verify(
     for optimize in (True, False):
         opened = _open(model, optimize=optimize)
         for probe, expected in zip(probes, reference, strict=True):
-            outputs = compare(expected, _run(opened, call, probe), tolerances)
-            compared.append(Compared(probe.label, optimize, outputs))
-    scales = {name: max(_scale(r[name]) for r in reference) for name in tolerances}
-    return Proof(tuple(compared), tolerances, scales, has_reference=wide is not None)
+            actual = _run(opened, call, probe)
+            compared.append(
+                Compared(
+                    probe=probe.label,
+                    optimized=optimize,
+                    outputs=compare(expected, actual, tolerances),
+                    errors={
+                        name: ErrorHistogram.of(
+                            expected[name], actual[name], tolerances.get(name, EXACT)
+                        )
+                        for name in expected
+                    },
+                )
+            )
+    return Proof(
+        compared=tuple(compared),
+        tolerances=tolerances,
+        scales={name: max(_scale(r[name]) for r in reference) for name in tolerances},
+        has_reference=wide is not None,
+        own_errors={} if wide is None else _own_errors(reference, single, tolerances),
+    )
+
+
+def _own_errors(
+    reference: Sequence[Mapping[str, np.ndarray]],
+    single: Sequence[Mapping[str, np.ndarray]],
+    tolerances: Mapping[str, Tolerance],
+) -> dict[str, ErrorHistogram]:
+    """Torch's own, over all probes together."""
+    return {
+        name: ErrorHistogram.total(
+            ErrorHistogram.of(wanted[name], own[name], tolerance)
+            for wanted, own in zip(reference, single, strict=True)
+        )
+        for name, tolerance in tolerances.items()
+    }
 
 
 def _with_exact(

@@ -4,6 +4,7 @@ from torch import nn
 
 from exporters.batch import NOISE, layers_over_batch, movement_by_neighbours
 from exporters.convert import convert_subject, inspect
+from exporters.study import study
 from tests.exporters.networks import BatchStatisticsByHand, Inside
 
 torch.set_num_threads(1)
@@ -67,3 +68,16 @@ def test_layers_that_reduce_over_the_batch_are_named(model, layers):
     converted = convert_subject(subject)
 
     assert layers_over_batch(converted.program, subject.dimensions) == layers
+
+
+def test_statistics_of_the_batch_before_a_reduction_are_named_where_they_are_allowed():
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bn = nn.BatchNorm1d(3, track_running_stats=False)
+
+        def forward(self, x):
+            return self.bn(x).mean(-1)
+
+    subject = study(Network().eval(), torch.rand(4, 3, 5), batch_allowed=True)
+    assert subject.converted.batch_dependent == ("bn",)

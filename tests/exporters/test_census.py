@@ -213,3 +213,40 @@ def test_a_scale_and_shift_written_as_batch_normalization_makes_no_batch_norm_of
     )
     assert norm.fate == "decomposed"
     assert any("BatchNormalization" in node for node in norm.nodes)
+
+
+class BatchNormAct(nn.BatchNorm2d):
+    """A batch norm with its activation in one layer, as image libraries have it."""
+
+    def __init__(self, channels, activation):
+        super().__init__(channels)
+        self.act = activation
+
+    def forward(self, x):
+        return self.act(super().forward(x))
+
+
+@pytest.mark.parametrize(
+    ("activation", "operators"),
+    [(nn.ReLU(), ["Relu"]), (nn.SiLU(), ["Sigmoid", "Mul"]), (nn.Hardswish(), ["HardSwish"])],
+)
+def test_a_batch_norm_with_an_activation_in_it_is_folded_and_its_activation_stays(
+    activation, operators
+):
+    model = trained(nn.Sequential(nn.Conv2d(3, 64, 3), BatchNormAct(64, activation))).eval()
+
+    (norm,) = take_census(model, convert(model, torch.randn(2, 3, 8, 8)), {})
+
+    assert (norm.fate, norm.op) == ("folded", "Conv")
+    assert "its activation stays: " + ", ".join(f"{op} '1.act/{op}'" for op in operators) in (
+        norm.detail
+    )
+
+
+def test_a_response_norm_runs_as_primitives_because_they_are_faster():
+    model = nn.Sequential(nn.Conv2d(3, 64, 3), nn.LocalResponseNorm(3))
+
+    (norm,) = take_census(model, convert(model, torch.randn(2, 3, 8, 8)), {})
+
+    assert norm.fate == "decomposed"
+    assert "faster than its LRN" in norm.detail

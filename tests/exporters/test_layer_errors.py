@@ -68,3 +68,12 @@ def test_the_model_is_left_without_hooks():
     model = network()
     measured(model)
     assert not model[1]._forward_hooks  # noqa: SLF001 - torch has no public list of hooks
+
+
+def test_an_activation_in_place_behind_a_layer_does_not_count_as_its_output():
+    model = network()
+    model[2] = nn.ReLU(inplace=True)
+
+    errors = measured(model)
+
+    assert errors["1"].error <= errors["1"].tolerance.atol

@@ -67,6 +67,10 @@ def test_a_block_that_contains_a_norm_is_not_one_itself():
     assert names(made("AdaLayerNorm", children=[nn.LayerNorm(2), nn.Linear(2, 2)])) == ["child0"]
 
 
+def test_a_network_that_is_named_after_having_no_norm_is_none():
+    assert names(made("NormFreeNet", children=[made("ScaledStdConv2d")])) == ["child0"]
+
+
 def test_a_layer_under_two_names_is_one_layer_that_knows_both():
     norm = nn.LayerNorm(2)
 

@@ -203,20 +203,3 @@ def test_a_train_method_that_touches_data_does_no_harm():
     convert(model, ROWS)
 
     assert torch.equal(model.weight, before)
-
-
-def test_integers_that_are_kept_as_buffers_may_decide_what_is_computed():
-    class Padding(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.register_buffer("stride", torch.tensor(2), persistent=False)
-
-        def forward(self, x):
-            return functional.pad(x, (0, int(self.stride))) if self.stride > 1 else x
-
-    model = Padding()
-
-    converted = convert(model, ROWS)
-
-    assert converted.model.graph.outputs[0].shape == ("batch", 5)
-    assert torch.is_tensor(model.stride)

@@ -5,6 +5,7 @@ Explained in ``docs/checks/fold-parity.md``.
 
 from bundle import Finding, NormLayer
 from exporters.checks.subject import TorchSubject
+from exporters.checks.words import counted
 
 __all__ = ["NAME", "check"]
 
@@ -30,11 +31,11 @@ def check(subject: TorchSubject) -> Finding:
     measured.sort(key=_excess, reverse=True)
     worst = measured[0]
     wrong = [layer for layer in measured if not _excess(layer) <= 1]
-    meaning = f"the outputs of {len(measured)} normalization layers are torch's"
+    meaning = f"the outputs of {counted(len(measured), 'normalization layer')} are torch's"
     if silent:
-        meaning += f"; {silent} more have no value of their own in the file"
+        meaning += f"; {counted(silent, 'more layer')} without a value of its own in the file"
     if wrong:
-        meaning = f"{len(wrong)} of {len(measured)} layers are off: " + "; ".join(
+        meaning = f"{len(wrong)} of {counted(len(measured), 'layer')} off: " + "; ".join(
             f"'{layer.name}' ({layer.kind}, {layer.fate}: {layer.detail}) by {layer.error:.3g}"
             for layer in wrong[:_NAMED]
         )

@@ -11,6 +11,7 @@ from torch import nn
 
 from bundle import Finding
 from exporters.checks.subject import TorchSubject
+from exporters.checks.words import counted
 from exporters.layers import statistics_of
 
 __all__ = ["NAME", "check"]
@@ -106,7 +107,7 @@ def _has_a_mode(module: nn.Module) -> bool:
 
 def _dropouts(model: nn.Module) -> str:
     count = sum("Drop" in type(module).__name__ for module in model.modules())
-    return f"; its {count} dropout layers do nothing there" if count else ""
+    return f"; {counted(count, 'dropout layer')} without effect there" if count else ""
 
 
 def _said(names: Iterable[str]) -> str:

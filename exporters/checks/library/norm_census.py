@@ -12,6 +12,7 @@ import onnx
 from bundle import Finding, NormLayer
 from exporters.census import NORM_OPERATORS
 from exporters.checks.subject import TorchSubject
+from exporters.checks.words import counted
 
 __all__ = ["NAME", "check"]
 
@@ -44,7 +45,7 @@ def check(subject: TorchSubject) -> Finding:
         return _finding("fail", "; ".join(wrong[:_NAMED]) + more, measured=len(wrong))
     if not subject.norms:
         return _finding("not_applicable", "there are no normalization layers")
-    said = f"{len(subject.norms)} normalization layers: {_counted(subject.norms)}"
+    said = f"{counted(len(subject.norms), 'normalization layer')}: {_fates(subject.norms)}"
     if norms:
         said += f"; the file has {_said(Counter(nodes[name] for name in norms))}"
     if primitive:
@@ -67,7 +68,7 @@ def _nodes(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
                 yield from _nodes(inner)
 
 
-def _counted(layers: Iterable[NormLayer]) -> str:
+def _fates(layers: Iterable[NormLayer]) -> str:
     return ", ".join(f"{count} {fate}" for fate, count in Counter(la.fate for la in layers).items())
 
 

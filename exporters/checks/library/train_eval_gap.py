@@ -7,6 +7,7 @@ from typing import Literal
 
 from bundle import Finding, Tolerance
 from exporters.checks.subject import TorchSubject
+from exporters.checks.words import counted
 from exporters.errors import ExportError
 from exporters.statistics import SIZES, TrainEvalGap
 
@@ -61,7 +62,7 @@ def _judge(subject: TorchSubject) -> Finding:
         return _finding(
             "not_applicable",
             "training mode is eval mode, bit for bit, in the outputs and in each of"
-            f" {len(gap.layers)} normalization layers of data (batches of {tried})",
+            f" {counted(len(gap.layers), 'normalization layer')} of data (batches of {tried})",
             measured=0.0,
         )
     if not subject.references:

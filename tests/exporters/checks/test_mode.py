@@ -20,7 +20,7 @@ def found(model):
 
 def test_a_model_in_eval_mode_passes_and_its_dropout_is_counted():
     assert found(network().eval()) == [
-        ("pass", "the model was in eval mode; its 1 dropout layers do nothing there")
+        ("pass", "the model was in eval mode; 1 dropout layer without effect there")
     ]
 
 

@@ -59,7 +59,7 @@ def test_a_file_that_computes_something_else_fails_with_the_worst_element(spoile
 def test_a_wrong_fold_is_named_and_the_right_one_is_not(spoiled):
     finding = fold_parity.check(spoiled)
     assert finding.status == "fail"
-    assert finding.meaning.startswith("1 of 2 layers are off: '4' (BatchNorm2d, folded")
+    assert finding.meaning.startswith("1 of 2 layers off: '4' (BatchNorm2d, folded")
     assert finding.measured > finding.tolerance.atol
 
 
@@ -72,7 +72,7 @@ def test_layers_whose_value_is_gone_are_counted():
     model = nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 3), nn.LayerNorm(3)).eval()
     finding = fold_parity.check(study(model, torch.rand(2, 6)))
     assert finding.status == "pass"
-    assert finding.meaning.endswith("1 more have no value of their own in the file")
+    assert finding.meaning.endswith("1 more layer without a value of its own in the file")
 
 
 def test_a_model_without_norms_has_nothing_to_compare():

@@ -49,7 +49,7 @@ def test_without_running_statistics_there_is_no_gap_and_that_is_measured():
     finding = check(study(model.eval(), data(3)))
     assert finding.status == "not_applicable"
     assert finding.measured == 0
-    assert "bit for bit, in the outputs and in each of 1 normalization layers" in finding.meaning
+    assert "bit for bit, in the outputs and in each of 1 normalization layer" in finding.meaning
 
 
 def test_without_real_inputs_how_much_it_is_cannot_be_said(subject):
