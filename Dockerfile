@@ -18,17 +18,20 @@ RUN mkdir -p exporters models \
 
 FROM ${BASE_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin normserve \
- && mkdir /models
+ && mkdir -p /models /var/lib/normserve \
+ && chown normserve /var/lib/normserve
 COPY --from=build /opt/normserve /opt/normserve
 ENV PATH=/opt/normserve/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     NORMSERVE_HOST=0.0.0.0 \
     NORMSERVE_HTTP_PORT=8000 \
+    NORMSERVE_GRPC_PORT=8001 \
+    NORMSERVE_CONSISTENCY_CACHE=/var/lib/normserve \
     NORMSERVE_REPOSITORY=/models \
     NORMSERVE_LOG_FORMAT=json
 USER 10001
-EXPOSE 8000
+EXPOSE 8000 8001
 VOLUME /models
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ['NORMSERVE_HTTP_PORT']}/v2/health/ready\", timeout=4)"]
