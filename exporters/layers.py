@@ -29,9 +29,11 @@ __all__ = [
 _CLASSES = (
     _NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.CrossMapLRN2d,
 )  # fmt: skip
-# "NoLayerNormConvLayer" is a layer without one; a network with weight norm normalizes weights
+# "NoLayerNormConvLayer" is a layer without one, "ConvNormAct" may be; a network with weight norm
+# normalizes weights
 _BLOCKS = re.compile(
     r"[Nn]orm\w*(Conv|Linear|Layer|Block|Attention|M[Ll][Pp]|Embed|Head)|(Weight|Spectral)Norm"
+    r"|(Conv(\dd)?|Linear)_?[Nn]orm"
 )
 _NAMES = re.compile(r"[Nn]orm(?!al(?!i))|GRN|LRN|FRN|AdaIN|FilterResponse|SPADE")
 _STANDARDIZED = re.compile(r"StdConv|WSConv|WeightStandard|StandardizedConv", re.IGNORECASE)

@@ -56,6 +56,9 @@ def test_norms_of_torch_and_of_other_libraries_are_found(layer):
         made("NormalDistribution"),
         made("NoLayerNormConvLayer"),
         made("ResidualBlock"),
+        made("ConvNormAct"),
+        made("Conv2dNormActivation"),
+        made("LinearNorm"),
         nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)),
     ],
 )
