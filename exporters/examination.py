@@ -25,7 +25,7 @@ from exporters.dimensions import DynamicShapes
 from exporters.errors import InputsInvalid
 from exporters.prepare import quiet_state
 from exporters.samples import golden_samples, sample_tolerances
-from exporters.statistics import TrainEvalGap, measure_gap
+from exporters.statistics import NamedMetric, TrainEvalGap, measure_gap
 from exporters.statistics import recalibrate as recalibrated
 from exporters.study import Progress, study
 
@@ -72,6 +72,7 @@ def examine(
     output_names: Sequence[str] | None = None,
     opset: int = DEFAULT_OPSET,
     allow: Collection[str] = (),
+    metric: NamedMetric | None = None,
     recalibrate: bool = False,
     lower_group_norm: bool = False,
     source: str | None = None,
@@ -95,6 +96,7 @@ def examine(
         opset: 18 to 23.
         allow: names of checks that may fail. With ``batch-invariance`` layers that use statistics
             of the batch at inference are exported, and the manifest names them.
+        metric: judges the model, to see what the gap between its modes does to it.
         recalibrate: re-estimate batch norm statistics from the reference inputs and export that
             copy; a finding has the gap between the modes before and after.
         lower_group_norm: write GroupNormalization as primitives, for other servers.
@@ -129,7 +131,7 @@ def examine(
             lower_group_norm=lower_group_norm,
             say=say,
         )
-        subject = replace(subject, gap_before=before)
+        subject = replace(subject, metric=metric, gap_before=before)
         of_torch = TORCH_CHECKS.run(subject, progress=_checking(say))
         source_model = subject.source
         samples = golden_samples(

@@ -15,6 +15,7 @@ from exporters.dimensions import DynamicShapes
 from exporters.errors import CheckFailed
 from exporters.examination import Examination, Progress, examine
 from exporters.report import render_report
+from exporters.statistics import NamedMetric
 
 __all__ = ["export", "write_examination"]
 
@@ -32,6 +33,7 @@ def export(
     output_names: Sequence[str] | None = None,
     opset: int = DEFAULT_OPSET,
     allow: Collection[str] = (),
+    metric: NamedMetric | None = None,
     recalibrate: bool = False,
     lower_group_norm: bool = False,
     source: str | None = None,
@@ -57,6 +59,7 @@ def export(
         opset: 18 to 23.
         allow: names of checks that may fail; the manifest records them. With ``batch-invariance``
             layers that use statistics of the batch at inference are exported.
+        metric: judges the model, to see what the gap between its modes does to it.
         recalibrate: re-estimate batch norm statistics from the reference inputs and export that
             copy; a finding has the gap between the modes before and after.
         lower_group_norm: write GroupNormalization as primitives, for other servers.
@@ -84,6 +87,7 @@ def export(
         output_names=output_names,
         opset=opset,
         allow=allow,
+        metric=metric,
         recalibrate=recalibrate,
         lower_group_norm=lower_group_norm,
         source=source,

@@ -9,8 +9,10 @@ import click
 from torch import nn
 
 from exporters import load_checkpoint, resolve_factory
+from exporters.statistics import NamedMetric
 from models import SCENES
 from models.scene import Scene
+from models.training import runner
 from normserve.input_spec import InputSpec
 from normserve.reference_inputs import read_references
 
@@ -44,8 +46,15 @@ def of_scene(scene: Scene) -> Source:
             "input_names": scene.input_names,
             "output_names": scene.output_names,
             "source": f"models:{scene.name}",
+            "metric": NamedMetric(scene.metric.name, lambda model: _judge(model, scene)),
         },
     )
+
+
+def _judge(model: nn.Module, scene: Scene) -> float:
+    test_set = scene.test_set()
+    answer = runner(model, scene)
+    return scene.metric.compute([answer(batch) for batch in test_set.batches], test_set)
 
 
 def from_zoo(name: str, checkpoint: Path | None) -> Source:

@@ -11,6 +11,7 @@ from bundle import NormLayer
 from exporters.convert import Converted, Subject
 from exporters.statistics import (
     SIZES,
+    NamedMetric,
     NetworkAxes,
     Rows,
     TrainEvalGap,
@@ -37,6 +38,7 @@ class TorchSubject:
         proof: every comparison of the file with torch.
         norms: every normalization layer and what became of it.
         sizes: of the dynamic dimensions at which the file was compared.
+        metric: judges the model, if there is one.
         gap_before: training mode against eval mode before the statistics were recalibrated, if they
             were.
     """
@@ -48,6 +50,7 @@ class TorchSubject:
     proof: Proof
     norms: tuple[NormLayer, ...]
     sizes: tuple[Mapping[str, int], ...]
+    metric: NamedMetric | None = None
     gap_before: TrainEvalGap | None = None
 
     @cached_property
@@ -65,7 +68,13 @@ class TorchSubject:
         """
         # without running statistics a difference would be no matter of sampling, nor of real inputs
         is_sampling = self.references and any(True for _ in tracked_layers(self.source.model))
-        return measure_gap(self.source.model, self.rows, sizes=SIZES if is_sampling else SIZES[:2])
+        return measure_gap(
+            self.source.model,
+            self.rows,
+            sizes=SIZES if is_sampling else SIZES[:2],
+            metric=self.metric.judge if self.metric and is_sampling else None,
+            metric_name=self.metric.name if self.metric else "metric",
+        )
 
     @cached_property
     def axes(self) -> NetworkAxes:

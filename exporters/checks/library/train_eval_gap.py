@@ -90,6 +90,18 @@ def _judge_other(gap: TrainEvalGap) -> Finding:
     )
 
 
+def _metric(gap: TrainEvalGap) -> str:
+    """What the gap does to the metric, if there is one."""
+    if gap.metric_in_eval is None:
+        return ""
+    judged = ", ".join(
+        f"{size.metric:.3g} in batches of {size.size}"
+        for size in (gap.sizes[0], gap.sizes[-1])
+        if size.metric is not None
+    )
+    return f" ({gap.metric_name}: {gap.metric_in_eval:.3g} in eval mode, {judged})"
+
+
 def _judge_sampling(gap: TrainEvalGap) -> Finding:
     smallest, largest = gap.sizes[0], gap.sizes[-1]
     if largest.distance == float("inf"):
@@ -104,6 +116,7 @@ def _judge_sampling(gap: TrainEvalGap) -> Finding:
     meaning += f" in batches of {smallest.size}"
     if largest is not smallest:
         meaning += f" and by {largest.distance:.2g} in batches of {largest.size}"
+    meaning += _metric(gap)
     off = [found.layer for found in gap.agreements if found.is_known and not found.agrees]
     stays = (
         gap.decay is not None
