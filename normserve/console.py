@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,7 +27,7 @@ NORM_LEGEND = (
 
 _WIDTH = 132
 
-__all__ = ["NORM_LEGEND", "Bar", "bar", "norm_table", "stderr", "stdout"]
+__all__ = ["NORM_LEGEND", "Bar", "bar", "norm_table", "remarks", "stderr", "stdout"]
 
 # a log or a pipe has no width of its own; tables are for reading all the same
 stdout = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
@@ -83,3 +84,15 @@ def norm_table(bundle: Bundle) -> Table:
         detail = layer.detail.replace(f" '{layer.name}/{layer.op}'", "")
         table.add_row(layer.name, layer.kind, f"{layer.fate}: {detail}", error)
     return table
+
+
+def remarks(bundle: Bundle) -> Iterator[str]:
+    """How many checks passed, and what the others found, a line each."""
+    findings = bundle.manifest.findings
+    passed = sum(finding.status == "pass" for finding in findings)
+    applied = sum(finding.status != "not_applicable" for finding in findings)
+    yield f"{passed} of {applied} findings pass"
+    for finding in findings:
+        if finding.status in ("warn", "fail"):
+            allowed = " (allowed)" if finding.status == "fail" else ""
+            yield escape(f"{finding.check} {finding.status}{allowed}: {finding.meaning}")

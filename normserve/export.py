@@ -10,7 +10,7 @@ from bundle import Bundle, BundleError
 from exporters import ExportError, export
 from models import SCENES
 from models.scene import Scene
-from normserve.console import NORM_LEGEND, bar, norm_table, stdout
+from normserve.console import NORM_LEGEND, bar, norm_table, remarks, stdout
 from normserve.input_spec import InputSpec, parse_input
 from normserve.sources import from_factory, from_zoo, of_scene
 
@@ -134,7 +134,9 @@ def command(
         progress.update(len(chosen), len(chosen), "done")
     for bundle in bundles:
         stdout.print(norm_table(bundle))
-        stdout.print(f"wrote {bundle.path}\n")
+        for line in remarks(bundle):
+            stdout.print(line)
+        stdout.print(f"wrote {bundle.path} with report.html\n")
     stdout.print(NORM_LEGEND)
 
 

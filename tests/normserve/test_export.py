@@ -44,6 +44,7 @@ def test_real_inputs_from_a_file_become_golden_samples_and_recalibrate(package, 
     np.savez(tmp_path / "real.npz", input=real)
     result = export(f"{package}:build", "--reference", "real.npz", "--recalibrate")
     assert result.exit_code == 0, result.output
+    assert "findings pass" in result.output
     found = read_bundle(tmp_path / "model_repository/build/1").manifest.findings
     _, told = (finding for finding in found if finding.check == "train-eval-gap")
     assert "estimated anew from 64 rows" in told.meaning

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from exporters.checks.library.train_eval_gap import check
-from exporters.statistics import measure_gap
+from exporters.statistics import NamedMetric, measure_gap
 from exporters.study import study
 from tests.exporters.statistics.networks import conv_net, data, trained
 
@@ -105,3 +105,11 @@ def test_after_a_recalibration_the_gap_before_and_after_is_told(subject):
     assert now.status == told.status == "pass"
     assert "estimated anew from 40 rows" in told.meaning
     assert told.measured < before.sizes[-1].distance
+
+
+def test_what_the_gap_does_to_a_metric_is_told(subject):
+    metric = NamedMetric("mean output", lambda model: float(model(data(20)).mean()))
+    finding = check(replace(subject, metric=metric))
+    assert "(mean output: " in finding.meaning
+    assert " in eval mode, " in finding.meaning
+    assert finding.meaning.count("in batches of 32") == 2

@@ -32,7 +32,7 @@ def test_every_size_has_its_dot_and_number(gap):
 
 
 def test_what_it_shows_is_also_said(gap):
-    root = parse(draw_gap(gap, metric_name="accuracy"))
+    root = parse(draw_gap(gap.model_copy(update={"metric_name": "accuracy"})))
     assert root.get("role") == "img"
     assert "batches of 16: " in root.get("aria-label")
     assert "accuracy in eval mode: 0.875" in root.get("aria-label")
