@@ -25,6 +25,9 @@ from exporters.verify import verify
 __all__ = ["Progress", "study"]
 
 
+_LAYER_PROBES = 2
+
+
 class Progress(Protocol):
     """Told of each stage before it begins."""
 
@@ -80,9 +83,10 @@ def study(
     file = finish(converted, name=name, lower_group_norm=lower_group_norm)
     say("verify")
     sizes = sizes_to_verify(source.dimensions, converted.traced, source.accepts)
+    looked_at = list(probes(source.example, source.dimensions, sizes, references))
     proof = verify(
         file,
-        list(probes(source.example, source.dimensions, sizes, references)),
+        looked_at,
         call=source.call,
         eager=source.eager,
         wide=source.wide,
@@ -99,7 +103,7 @@ def study(
             reference=source.wide,
             eager=source.eager,
             call=source.call,
-            tensors=source.example,
+            calls=[probe.tensors for probe in looked_at[:_LAYER_PROBES]],
         )
         if source.wide is not None
         else {}
