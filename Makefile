@@ -7,9 +7,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 SERVICE_VENV ?= .venv-service
+THIRD_PARTY_VENV ?= .venv-third-party
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SERVICE_READY := $(SERVICE_VENV)/.ready
+THIRD_PARTY_READY := $(THIRD_PARTY_VENV)/.ready
 REPOSITORY ?= model_repository
 PACKAGES := bundle exporters models normserve service
 
@@ -31,6 +33,19 @@ $(READY): pyproject.toml constraints.txt
 $(SERVICE_READY): pyproject.toml constraints.txt
 	$(call install,$(SERVICE_VENV),cpu$(,)test)
 
+# Libraries of architectures, in a layer over the first environment, so that torch is there once and
+# nothing of theirs is in the first.
+$(THIRD_PARTY_READY): $(READY) tests/third_party/constraints.txt
+	@echo "setting up $(THIRD_PARTY_VENV) (once)"
+	test -x $(THIRD_PARTY_VENV)/bin/python || $(PYTHON) -m venv $(THIRD_PARTY_VENV)
+	below=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	above=$$($(THIRD_PARTY_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	echo "import site; site.addsitedir('$$below')" > "$$above/layer.pth"
+	$(THIRD_PARTY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --constraint tests/third_party/constraints.txt \
+	  diffusers einops monai transformers
+	touch $@
+
 , := ,
 
 .PHONY: setup
@@ -48,6 +63,10 @@ demo-once: $(READY) ## the same, stops the service; exit status 0 only if everyt
 test: $(READY) $(SERVICE_READY) ## all tests, and the service's again where there is no torch
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
 	$(SERVICE_VENV)/bin/python -m pytest -q -p no:cacheprovider tests/bundle tests/service
+
+.PHONY: test-third-party
+test-third-party: $(THIRD_PARTY_READY) ## export and prove architectures of transformers, monai and diffusers
+	$(THIRD_PARTY_VENV)/bin/python -m pytest -n 2 tests/third_party
 
 .PHONY: lint
 lint: $(READY) ## ruff and the import contracts
@@ -81,6 +100,10 @@ serve: $(READY) ## serve the repository on port 8000
 bench: $(READY) ## measure the exported graphs against plain torch.onnx.export
 	$(BIN)/python benchmarks/exported_graphs.py
 
+.PHONY: bench-third-party
+bench-third-party: $(THIRD_PARTY_READY) ## measure the conversion of those architectures against plain torch.onnx.export
+	PYTHONPATH=. $(THIRD_PARTY_VENV)/bin/python benchmarks/third_party_conversion.py
+
 .PHONY: docs
 docs: $(READY) ## write the generated pages: the manifest's JSON Schema
 	$(BIN)/python docs/generate.py
@@ -92,4 +115,4 @@ docker-test: $(READY) ## build the image, run it with Compose and question it (n
 
 .PHONY: clean
 clean: ## remove the virtual environments and what tools left behind
-	rm -rf $(VENV) $(SERVICE_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SERVICE_VENV) $(THIRD_PARTY_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
