@@ -64,6 +64,16 @@ test: $(READY) $(SERVICE_READY) ## all tests, and the service's again where ther
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
 	$(SERVICE_VENV)/bin/python -m pytest -q -p no:cacheprovider tests/bundle tests/service
 
+# Some of the architectures, over every normalization and library, for a change's own check.
+SOME_ARCHITECTURES := autoencoder_kl bert convnext dac detr densenet dit efficientnet gpt2 hifigan \
+  levit llama mobilenet_v2 patch_discriminator regnet resnet segformer segresnet swin t5_encoder \
+  unet_2d unet_batch_norm unet_group_norm unet_instance_norm vit vits wav2vec2_group_norm
+
+.PHONY: test-some-third-party
+test-some-third-party: $(THIRD_PARTY_READY) ## the same for a third of them, some minutes
+	ids='$(foreach name,$(SOME_ARCHITECTURES),[$(name)] or [$(name)-1] or)'; \
+	$(THIRD_PARTY_VENV)/bin/python -m pytest -n 2 tests/third_party -k "$${ids% or}"
+
 .PHONY: test-third-party
 test-third-party: $(THIRD_PARTY_READY) ## export and prove architectures of transformers, monai and diffusers
 	$(THIRD_PARTY_VENV)/bin/python -m pytest -n 2 tests/third_party
@@ -90,6 +100,11 @@ train: $(READY) ## train the networks anew (NAMES="resnet unet", all by default)
 .PHONY: export
 export: $(READY) ## export all networks into the repository
 	$(BIN)/normserve export --all --overwrite --repository $(REPOSITORY)
+
+.PHONY: validate
+validate: $(READY) ## run every check on the repository, as served too
+	test -d $(REPOSITORY) || $(MAKE) export
+	$(BIN)/normserve validate $(REPOSITORY)
 
 .PHONY: serve
 serve: $(READY) ## serve the repository on port 8000
