@@ -78,7 +78,8 @@ class NormLayer(Document):
         op: the operator of the first of them, ``None`` where there is none.
         detail: one phrase for a person ("into Conv 'conv1'", "decomposed: no operator …").
         error: the largest absolute difference between its output in the file and torch's in
-            float64, with the input that it is nearest for; ``None`` where no value of the file is its output.
+            float64, with the input that it is nearest for; ``None`` where no value of the file is
+            its output.
         tolerance: what that error may be, from torch's own float32 error at the same place.
         statistics: what it computed with, if it has running statistics.
         input_statistics: of its input over the reference inputs, if it was run.
