@@ -85,7 +85,7 @@ class DataPlane:
     def readiness(self) -> Readiness:
         """Whether the server as a whole is ready."""
         entries = self._registry.entries()
-        missing = [entry for entry in entries if entry.state is not State.READY]
+        missing = [entry for entry in entries if entry.is_wanted and entry.state is not State.READY]
         if not self._loaded:
             ready = len(entries) - len(missing)
             return Readiness(f"loading: {ready} of {len(entries)} model versions are ready")

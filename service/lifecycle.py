@@ -5,7 +5,9 @@ import contextlib
 from types import TracebackType
 from typing import Self
 
+from service.admin import AdminGuard
 from service.consistency import Cache, Canary, Examiner
+from service.control import ModelControl
 from service.dataplane import DataPlane
 from service.loading import Loader, check_repository
 from service.registry import Registry
@@ -26,6 +28,8 @@ class Service:
         plane: what the transports ask.
         pool: what runs the models.
         examiner: what establishes their consistency.
+        guard: who may ask for operations.
+        control: loads and unloads models while the service answers.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -50,6 +54,16 @@ class Service:
             pool=self.pool,
             examiner=self.examiner,
             at_once=settings.concurrent_runs,
+        )
+        self.guard = AdminGuard(host=settings.host)
+        self.control = ModelControl(
+            repository=settings.repository,
+            registry=self.registry,
+            loader=self._loader,
+            examiner=self.examiner,
+            guard=self.guard,
+            is_open=settings.model_control != "none",
+            drain_s=settings.shutdown_grace_s,
         )
         self.plane = DataPlane(
             self.registry, strict_readiness=settings.strict_readiness, canary=self._canary

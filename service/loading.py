@@ -121,6 +121,22 @@ class Loader:
             raise LoadFailed(f"'{folder.path}' was changed while it was loaded; load it again")
         return model
 
+    async def load_beside(self, folder: VersionFolder) -> ServedModel:
+        """Load one version while others answer.
+
+        Raises:
+            LoadFailed: it cannot be served; the message is the reason.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._executor, self.load, folder)
+        except LoadFailed:
+            raise
+        except Exception as err:
+            # The edge of a loading thread, as in `_load_into`.
+            _log.exception("model unavailable", model=folder.name, version=folder.version)
+            raise LoadFailed("an unexpected error; the server's log has the details") from err
+
     def _load_into(self, registry: Registry, folder: VersionFolder) -> None:
         log = _log.bind(model=folder.name, version=folder.version)
         try:

@@ -6,7 +6,7 @@ entries. Writers (the loader) may come from any thread.
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -31,7 +31,7 @@ class State(StrEnum):
 _TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.UNAVAILABLE: frozenset({State.LOADING}),
     State.LOADING: frozenset({State.READY, State.UNAVAILABLE}),
-    State.READY: frozenset({State.UNLOADING}),
+    State.READY: frozenset({State.READY, State.UNLOADING}),
     State.UNLOADING: frozenset({State.UNAVAILABLE}),
 }
 
@@ -78,6 +78,7 @@ class VersionEntry:
         state: where it is in its life.
         reason: why it is in that state; empty where the state says enough.
         model: what answers; present exactly while it is READY or UNLOADING.
+        is_wanted: whether it should answer; not after somebody unloaded it.
     """
 
     name: str
@@ -85,6 +86,7 @@ class VersionEntry:
     state: State
     reason: str = ""
     model: ServedModel | None = None
+    is_wanted: bool = True
 
 
 class Registry:
@@ -107,6 +109,50 @@ class Registry:
     def fail_loading(self, name: str, version: int, *, reason: str) -> None:
         """A version that was loading cannot be served."""
         self._move(VersionEntry(name=name, version=version, state=State.UNAVAILABLE, reason=reason))
+
+    def replace(self, model: ServedModel) -> None:
+        """Another model takes the place of the READY one, at once."""
+        self._move(
+            VersionEntry(name=model.name, version=model.version, state=State.READY, model=model)
+        )
+
+    def keep(self, name: str, version: int, *, reason: str) -> None:
+        """A READY version stays, for a reason that the index tells."""
+        self._move(replace(self._entries[name][version], reason=reason))
+
+    def begin_unloading(self, name: str, version: int) -> ServedModel:
+        """A READY version takes no more requests.
+
+        Returns:
+            What answers those that have begun.
+        """
+        entry = self._entries[name][version]
+        if entry.model is None:
+            raise ValueError(f"'{name}' version {version} is {entry.state}")
+        self._move(replace(entry, state=State.UNLOADING, reason="", is_wanted=False))
+        return entry.model
+
+    def finish_unloading(self, name: str, version: int) -> None:
+        """Nothing answers for a version any more."""
+        self._move(
+            VersionEntry(
+                name=name,
+                version=version,
+                state=State.UNAVAILABLE,
+                reason="unloaded",
+                is_wanted=False,
+            )
+        )
+
+    def remove(self, name: str, version: int) -> None:
+        """Forget a version that nothing answers for: it is not in the repository any more."""
+        with self._lock:
+            versions = dict(self._entries.get(name, {}))
+            gone = versions.pop(version, None)
+            if gone is not None and gone.state is not State.UNAVAILABLE:
+                raise ValueError(f"'{name}' version {version} is {gone.state}")
+            others = {key: kept for key, kept in self._entries.items() if key != name}
+            self._entries = {**others, name: versions} if versions else others
 
     def entries(self) -> tuple[VersionEntry, ...]:
         """Every version of every model, by name, then number."""
@@ -143,12 +189,12 @@ class Registry:
             for entry in reversed(versions):
                 if entry.state is State.READY and entry.model is not None:
                     return entry.model
-            raise ModelNotReady(_describe(versions[-1]))
+            raise _not_answering(versions[-1])
         for entry in versions:
             if entry.version == version:
                 if entry.state is State.READY and entry.model is not None:
                     return entry.model
-                raise ModelNotReady(_describe(entry))
+                raise _not_answering(entry)
         there = ", ".join(str(entry.version) for entry in versions)
         raise VersionUnknown(f"model {excerpt(name)} has no version {version}; it has {there}")
 
@@ -164,6 +210,10 @@ class Registry:
                 )
             # a new mapping, so that readers never see one that changes under them
             self._entries = {**self._entries, entry.name: {**versions, entry.version: entry}}
+
+
+def _not_answering(entry: VersionEntry) -> ModelNotReady | ModelUnknown:
+    return ModelNotReady(_describe(entry)) if entry.is_wanted else ModelUnknown(_describe(entry))
 
 
 def _describe(entry: VersionEntry) -> str:

@@ -70,6 +70,7 @@ async def _serve(
     """Both transports over one service, until the HTTP server is told to stop."""
     grpc_server = GrpcServer(
         service.plane,
+        service.control,
         host=settings.host,
         port=settings.grpc_port,
         max_request_bytes=settings.max_request_bytes,

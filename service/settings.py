@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     canary_max_bytes: int = Field(default=64 * 2**20, ge=1)
     """Bytes of tensors that may wait for the canary."""
 
+    model_control: Literal["none", "explicit"] = "explicit"
+    """Whether clients may load and unload models: ``explicit``, or ``none`` for those of the start
+    only."""
+
     strict_readiness: bool = True
     """Whether the server is ready only while every model version in the repository is; otherwise it
     is ready once each was loaded or has failed."""

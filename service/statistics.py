@@ -5,6 +5,7 @@ Counts and nanoseconds only grow, as Triton's do. Requests and executions are co
 that of the event loop; anybody may read.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass, field, replace
 
@@ -73,6 +74,12 @@ class Recorder:
     def __init__(self) -> None:
         self.statistics = Statistics()
         self.pending = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def wait_until_idle(self) -> None:
+        """Return when no request is pending."""
+        await self._idle.wait()
 
     def begin(self) -> int:
         """A request has come.
@@ -81,11 +88,12 @@ class Recorder:
             When, for the end of it.
         """
         self.pending += 1
+        self._idle.clear()
         return time.perf_counter_ns()
 
     def succeed(self, begun: int, times: ExecutionTimes) -> None:
         """It was answered."""
-        self.pending -= 1
+        self._end()
         now = self.statistics
         self.statistics = replace(
             now,
@@ -99,6 +107,11 @@ class Recorder:
 
     def fail(self, begun: int) -> None:
         """It was not, or nobody waits for the answer any more."""
-        self.pending -= 1
+        self._end()
         failed = self.statistics.fail.plus(time.perf_counter_ns() - begun)
         self.statistics = replace(self.statistics, fail=failed)
+
+    def _end(self) -> None:
+        self.pending -= 1
+        if not self.pending:
+            self._idle.set()

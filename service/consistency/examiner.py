@@ -63,6 +63,12 @@ class Examiner:
         """Have every check of a version made, whatever is known of it. Returns at once."""
         self._put((consistency, True))
 
+    def forget(self, consistency: Consistency) -> None:
+        """Do not begin to examine a version that answers no more."""
+        with self._changed:
+            for thorough in (False, True):
+                self._waiting.pop((consistency, thorough), None)
+
     def close(self) -> None:
         """Examine no more; what is being examined is given up. Returns when it is."""
         with self._changed:

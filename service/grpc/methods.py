@@ -4,12 +4,13 @@ Source: https://github.com/kserve/open-inference-protocol, open_inference_grpc.p
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from bundle.tensors import TensorSpec
+from service.control import ModelControl
 from service.dataplane import DataPlane
-from service.errors import NotFound, ServiceError
+from service.errors import NotFound, ParameterInvalid, ServiceError, excerpt
 from service.grpc.codec import decode_request, encode_reply
 from service.grpc.schema import message
 from service.grpc.statuses import told
@@ -30,6 +31,8 @@ _ModelMetadata = message("ModelMetadataResponse")
 _ModelConfig = message("ModelConfigResponse")
 _Statistics = message("ModelStatisticsResponse")
 _Index = message("RepositoryIndexResponse")
+_Load = message("RepositoryModelLoadResponse")
+_Unload = message("RepositoryModelUnloadResponse")
 _StreamReply = message("ModelStreamInferResponse")
 
 
@@ -40,10 +43,12 @@ class Methods:
 
     Args:
         plane: what is asked.
+        control: what loads and unloads models.
     """
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, plane: DataPlane, control: ModelControl) -> None:
         self._plane = plane
+        self._control = control
 
     async def server_live(self, _: Any) -> Any:
         """Whether the process answers."""
@@ -116,6 +121,17 @@ class Methods:
                 )
         return response
 
+    async def repository_model_load(self, request: Any) -> Any:
+        """Load a model, or load it again."""
+        _require_no_files(request.parameters)
+        await self._control.load(_model_of(request))
+        return _Load()
+
+    async def repository_model_unload(self, request: Any) -> Any:
+        """Take a model out of service."""
+        await self._control.unload(_model_of(request))
+        return _Unload()
+
     async def model_infer(self, request: Any) -> Any:
         """Compute."""
         model = self._plane.model(request.model_name, parse_version(request.model_version))
@@ -158,6 +174,21 @@ class Methods:
             reply.infer_response.id = request.id
         reply.infer_response.parameters["triton_final_response"].bool_param = True
         return reply
+
+
+def _model_of(request: Any) -> str:
+    """KServe's message has the model where Triton's has the repository; there is one repository."""
+    name: str = request.model_name or request.repository_name
+    return name
+
+
+def _require_no_files(parameters: Iterable[str]) -> None:
+    refused = next(iter(sorted(parameters)), None)
+    if refused is not None:
+        raise ParameterInvalid(
+            f"parameter {excerpt(refused)} is not offered: models are loaded as the repository has"
+            " them"
+        )
 
 
 def _tensor(spec: TensorSpec) -> Any:

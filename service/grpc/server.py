@@ -12,6 +12,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from service.control import ModelControl
 from service.dataplane import DataPlane
 from service.errors import AddressUnavailable, ServiceError
 from service.grpc.methods import Methods
@@ -31,6 +32,7 @@ class GrpcServer:
 
     Args:
         plane: what answers.
+        control: what loads and unloads models.
         host: to listen on.
         port: to listen on; 0 lets the system choose.
         max_request_bytes: of a request's tensors.
@@ -41,10 +43,18 @@ class GrpcServer:
     """
 
     def __init__(
-        self, plane: DataPlane, *, host: str, port: int, max_request_bytes: int, grace_s: float
+        self,
+        plane: DataPlane,
+        control: ModelControl,
+        *,
+        host: str,
+        port: int,
+        max_request_bytes: int,
+        grace_s: float,
     ) -> None:
         self.port = port
         self._plane = plane
+        self._control = control
         self._host = f"[{host}]" if ":" in host else host
         self._grace_s = grace_s
         self._server = grpc.aio.server(
@@ -61,7 +71,7 @@ class GrpcServer:
         Raises:
             AddressUnavailable: the address cannot be bound.
         """
-        self._server.add_generic_rpc_handlers((_handlers(Methods(self._plane)),))
+        self._server.add_generic_rpc_handlers((_handlers(Methods(self._plane, self._control)),))
         health_pb2_grpc.add_HealthServicer_to_server(_Health(self._plane), self._server)
         names = (SERVICE.full_name, _HEALTH_SERVICE, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server, pool=_describing_pool())

@@ -8,6 +8,7 @@ from grpc import StatusCode
 from service.errors import (
     BodyTooLarge,
     EncodingUnsupported,
+    LoadFailed,
     NotFound,
     NotReady,
     OperationForbidden,
@@ -21,6 +22,7 @@ STATUSES: Final[Mapping[type[ServiceError], StatusCode]] = {
     BodyTooLarge: StatusCode.RESOURCE_EXHAUSTED,
     EncodingUnsupported: StatusCode.UNIMPLEMENTED,
     RequestInvalid: StatusCode.INVALID_ARGUMENT,
+    LoadFailed: StatusCode.FAILED_PRECONDITION,
     NotFound: StatusCode.NOT_FOUND,
     NotReady: StatusCode.UNAVAILABLE,
     OperationForbidden: StatusCode.PERMISSION_DENIED,

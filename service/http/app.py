@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, nullcontext
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service.admin import AdminGuard
 from service.http.access import AccessMiddleware
 from service.http.consistency import consistency_router
 from service.http.errors import install_error_handlers
@@ -15,6 +14,7 @@ from service.http.infer import infer_router
 from service.http.metrics import metrics_router
 from service.http.models import models_router
 from service.http.openapi import install_openapi
+from service.http.repository import repository_router
 from service.http.statistics import statistics_router
 from service.lifecycle import Service
 from service.machine import normserve_version
@@ -61,6 +61,9 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
     app.include_router(statistics_router(served.plane))
     app.include_router(models_router(served.plane, max_request_bytes=settings.max_request_bytes))
     app.include_router(
+        repository_router(served.control, max_request_bytes=settings.max_request_bytes)
+    )
+    app.include_router(
         infer_router(
             served.plane,
             max_request_bytes=settings.max_request_bytes,
@@ -71,7 +74,7 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         consistency_router(
             served.plane,
             examiner=served.examiner,
-            guard=AdminGuard(host=settings.host),
+            guard=served.guard,
             fraction=settings.canary_fraction,
         )
     )

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from service.errors import (
     BodyTooLarge,
     EncodingUnsupported,
+    LoadFailed,
     NotFound,
     NotReady,
     OperationForbidden,
@@ -35,6 +36,7 @@ STATUSES: Final[Mapping[type[ServiceError], HTTPStatus]] = {
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     EncodingUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     RequestInvalid: HTTPStatus.BAD_REQUEST,
+    LoadFailed: HTTPStatus.BAD_REQUEST,
     NotFound: HTTPStatus.NOT_FOUND,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     OperationForbidden: HTTPStatus.FORBIDDEN,

@@ -10,7 +10,13 @@ from service.machine import normserve_version
 
 __all__ = ["EXTENSIONS", "health_router"]
 
-EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "statistics")
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+)
 """The protocol's extensions that work here, by Triton's names for them."""
 
 

@@ -104,3 +104,16 @@ def test_threads_that_load_at_once_lose_nothing():
     for thread in threads:
         thread.join()
     assert len(registry.entries()) == 8 * 49
+
+
+def test_a_version_that_is_not_in_the_repository_any_more_is_forgotten():
+    registry = Registry()
+    registry.begin_loading("m", 1)
+    with pytest.raises(ValueError, match="is LOADING"):
+        registry.remove("m", 1)
+    registry.fail_loading("m", 1, reason="no luck")
+    registry.remove("m", 1)
+    registry.remove("m", 1)  # what nobody knows need not be forgotten
+    assert registry.entries() == ()
+    with pytest.raises(ModelUnknown):
+        registry.versions("m")

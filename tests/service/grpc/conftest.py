@@ -24,6 +24,7 @@ def live_grpc_server(settings: Settings) -> Iterator[str]:
         async with Service(settings) as service:
             server = GrpcServer(
                 service.plane,
+                service.control,
                 host="127.0.0.1",
                 port=0,
                 max_request_bytes=settings.max_request_bytes,

@@ -9,6 +9,9 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from bundle import Datatype
+from service.settings import Settings
+from tests.service import tiny
+from tests.service.grpc.conftest import live_grpc_server
 
 
 def tensor(array, *, name="x", datatype=None):
@@ -120,3 +123,19 @@ def test_statistics_count_what_was_asked(client):
     assert seen.inference_count >= 2
     assert seen.inference_stats.success.count == seen.inference_count
     assert seen.inference_stats.success.ns > seen.inference_stats.compute_infer.ns
+
+
+def test_models_are_loaded_and_unloaded_by_a_client(tmp_path):
+    tiny.write_verified(tmp_path, "m", factor=2.0)
+    with (
+        live_grpc_server(Settings(repository=tmp_path)) as address,
+        triton.InferenceServerClient(address) as client,
+    ):
+        client.unload_model("m")
+        assert not client.is_model_ready("m")
+        client.load_model("m")
+        assert client.is_model_ready("m")
+        (tmp_path / "m" / "1" / "model.onnx").write_bytes(b"no model")
+        with pytest.raises(InferenceServerException, match=r"FAILED_PRECONDITION.*version 1"):
+            client.load_model("m")
+        assert client.is_model_ready("m")

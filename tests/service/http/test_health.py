@@ -11,6 +11,7 @@ def test_live_and_metadata_have_the_bodies_that_clients_read(http):
         "binary_tensor_data",
         "classification",
         "model_configuration",
+        "model_repository",
         "statistics",
     ]
 

@@ -23,6 +23,8 @@ def test_every_route_is_documented_with_its_errors(document):
         "/v2/models/{model}/versions/{version}/consistency",
         "/v2/models/{model}/config",
         "/v2/models/{model}/versions/{version}/config",
+        "/v2/repository/models/{model}/load",
+        "/v2/repository/models/{model}/unload",
         "/v2/models/stats",
         "/v2/models/{model}/stats",
         "/v2/models/{model}/versions/{version}/stats",

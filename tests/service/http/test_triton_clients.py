@@ -8,6 +8,8 @@ import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from bundle import Datatype
+from service.settings import Settings
+from tests.service import tiny
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +151,26 @@ def test_statistics_count_what_was_asked(client):
 
 def test_the_configuration_is_told(client):
     assert client.get_model_config("add")["platform"] == "onnxruntime_onnx"
+
+
+def test_models_are_loaded_replaced_and_unloaded_by_a_client(tmp_path):
+    tiny.write_verified(tmp_path, "m", factor=2.0)
+    with (
+        tiny.live_server(Settings(repository=tmp_path)) as url,
+        triton.InferenceServerClient(url.removeprefix("http://")) as client,
+    ):
+        ones = [given(triton, Datatype.FP32, np.ones((1, 2), np.float32), binary=True)]
+        assert client.infer("m", ones).as_numpy("y")[0, 0] == 2
+        client.unload_model("m")
+        assert not client.is_model_ready("m")
+        assert client.is_server_ready()
+        client.unload_model("m")
+        tiny.write_verified(tmp_path, "m", version=2, factor=3.0)
+        client.load_model("m")
+        assert client.infer("m", ones).as_numpy("y")[0, 0] == 3
+        states = {(e["version"], e["state"]) for e in client.get_model_repository_index()}
+        assert states == {("1", "READY"), ("2", "READY")}
+        with pytest.raises(InferenceServerException, match="no model 'nobody'"):
+            client.load_model("nobody")
+        with pytest.raises(InferenceServerException, match="'config' is not offered"):
+            client.load_model("m", config="{}")
