@@ -18,8 +18,13 @@ _COMMANDS = {
     "demo": "Export, prove, serve and question every network of the zoo.",
     "diagnose": "Find the first layer that computes something else, and why.",
     "export": "Export PyTorch models to ONNX and prove that they compute the same.",
+    "infer": "Ask a model of a running service.",
+    "load": "Load a model of a running service, or load it again.",
+    "models": "List the models of a running service.",
     "serve": "Serve a model repository over HTTP and gRPC (Open Inference Protocol).",
+    "status": "Say whether a running service is ready, and how much it was asked.",
     "train": "Train networks of the zoo on their real data.",
+    "unload": "Take a model out of a running service.",
     "validate": "Check bundles, repositories, ONNX files and PyTorch models; for CI.",
 }
 """Each is ``command`` in the module of its name; what it does is said without loading it."""

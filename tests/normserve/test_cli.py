@@ -30,9 +30,13 @@ def without_torch(*arguments):
     )
 
 
-@pytest.mark.parametrize(
-    "command", ["axes", "demo", "diagnose", "export", "serve", "train", "validate"]
+COMMANDS = (
+    *("axes", "demo", "diagnose", "export", "infer", "load", "models", "serve", "status", "train"),
+    *("unload", "validate"),
 )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_listed_and_helps(command):
     assert command in call("--help").output
     helped = call(command, "--help")

@@ -1,0 +1,6 @@
+"""Asking a running service from the command line, through Triton's own client."""
+
+from normserve.remote.connection import connected, json_option, url_option
+from normserve.remote.values import parse_value, read_inputs
+
+__all__ = ["connected", "json_option", "parse_value", "read_inputs", "url_option"]
