@@ -188,6 +188,7 @@ SCENE = Scene(
         _real(2, 1, (SIDE, SIDE)),
         _real(3, 2, (48, 80)),
         _real(4, 5, (61, 70)),
+        _real(9, 64, (SIDE, SIDE)),
     ],
     dynamic_shapes={"pixels": {0: "batch", 2: "height", 3: "width"}},
     test_set=_test_set,

@@ -162,7 +162,7 @@ SCENE = Scene(
     input_names=("pixels",),
     output_names=("class_logits", "stroke_logits"),
     example_inputs=lambda: _real(1, 3),
-    reference_inputs=lambda: [_real(2, 1), _real(3, 2, side=40), _real(4, 8)],
+    reference_inputs=lambda: [_real(2, 1), _real(3, 2, side=40), _real(4, 8), _real(12, 64)],
     dynamic_shapes={"pixels": {0: "batch", 2: "height", 3: "width"}},
     test_set=_test_set,
     metric=Metric(
