@@ -198,7 +198,7 @@ def _table(outcomes: list[Outcome]) -> Table:
     table.add_column("metric", min_width=20)
     for heading in ("PyTorch", "HTTP", "error", "tolerance", "requests/s"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("agreed")
+    table.add_column("agreed", no_wrap=True, min_width=6)
     for outcome in outcomes:
         metric, worst = outcome.scene.metric, outcome.worst
         table.add_row(
