@@ -5,18 +5,20 @@ mode) was refused before, by `exporters.scan`. Explained in ``docs/checks/mode.m
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from functools import partial
 
 from torch import nn
 
 from bundle import Finding
 from exporters.checks.subject import TorchSubject
-from exporters.checks.words import counted
+from exporters.checks.words import counted, finding
 from exporters.layers import statistics_of
 
 __all__ = ["NAME", "check"]
 
 NAME = "mode"
+
+_finding = partial(finding, NAME)
 
 _NAMED = 5
 
@@ -120,9 +122,3 @@ def _listed(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(f"'{name}'" for name in names[:_NAMED]) + more
-
-
-def _finding(status: Literal["pass", "warn"], meaning: str, remedy: str = "") -> Finding:
-    return Finding(
-        check=NAME, status=status, measured=None, tolerance=None, meaning=meaning, remedy=remedy
-    )

@@ -4,11 +4,12 @@ Explained in ``docs/checks/running-statistics.md``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from math import exp
-from typing import Literal
 
 from bundle import Finding, Tolerance
 from exporters.checks.subject import TorchSubject
+from exporters.checks.words import counted, finding
 from exporters.errors import ExportError
 from exporters.statistics import (
     Agreement,
@@ -25,6 +26,8 @@ from exporters.statistics.health import GAIN, INITIAL_LEFT, WINDOW
 __all__ = ["NAME", "check"]
 
 NAME = "running-statistics"
+
+_finding = partial(finding, NAME)
 
 _NAMED = 3
 _ANEW = "estimate them anew from calibration data (exporters.statistics.recalibrate)"
@@ -91,7 +94,7 @@ def _of_problems(problems: Sequence[Problem]) -> Iterator[Finding]:
         worst = min if kind is Kind.FORGETFUL else max
         yield _finding(
             "fail" if kind is Kind.INVALID else "warn",
-            f"running statistics {kind} in {_layers(len(found))}: "
+            f"running statistics {kind} in {counted(len(found), 'layer')}: "
             + _listed([problem.detail for problem in found]),
             _REMEDIES[kind],
             measured=worst(problem.measured for problem in found),
@@ -104,7 +107,7 @@ def _of_disagreement(agreements: Sequence[Agreement]) -> Iterator[Finding]:
     if off:
         yield _finding(
             "warn",
-            f"running statistics are not those of the real inputs in {_layers(len(off))}: "
+            f"running statistics are not those of the real inputs in {counted(len(off), 'layer')}: "
             + _listed([_said(found) for found in off]),
             "look at whether the real inputs are preprocessed as in training; if they are, "
             + _ANEW,
@@ -114,7 +117,7 @@ def _of_disagreement(agreements: Sequence[Agreement]) -> Iterator[Finding]:
 
 
 def _sound(count: int, agreements: Sequence[Agreement], unknown: str) -> Finding:
-    meaning = f"the running statistics of {_layers(count)} are sound"
+    meaning = f"the running statistics of {counted(count, 'layer')} are sound"
     if not agreements:
         return _finding("pass", f"{meaning}; {unknown}")
     worst = max(agreements, key=lambda found: found.excess)
@@ -146,25 +149,3 @@ def _said(found: Agreement) -> str:
 def _listed(details: Sequence[str]) -> str:
     more = f"; and {len(details) - _NAMED} more" if len(details) > _NAMED else ""
     return "; ".join(details[:_NAMED]) + more
-
-
-def _layers(count: int) -> str:
-    return "1 layer" if count == 1 else f"{count} layers"
-
-
-def _finding(
-    status: Literal["pass", "warn", "fail", "not_applicable"],
-    meaning: str,
-    remedy: str = "",
-    *,
-    measured: float | None = None,
-    tolerance: Tolerance | None = None,
-) -> Finding:
-    return Finding(
-        check=NAME,
-        status=status,
-        measured=measured,
-        tolerance=tolerance,
-        meaning=meaning,
-        remedy=remedy,
-    )

@@ -3,17 +3,19 @@
 Explained in ``docs/checks/train-eval-gap.md``. It never fails: the file has the eval mode.
 """
 
-from typing import Literal
+from functools import partial
 
 from bundle import Finding, Tolerance
 from exporters.checks.subject import TorchSubject
-from exporters.checks.words import counted
+from exporters.checks.words import counted, finding
 from exporters.errors import ExportError
 from exporters.statistics import SIZES, TrainEvalGap
 
 __all__ = ["NAME", "check"]
 
 NAME = "train-eval-gap"
+
+_finding = partial(finding, NAME)
 
 _SPAN = 4
 """The largest batch must be this many times the smallest for a tendency to be read off."""
@@ -145,21 +147,3 @@ def _judge_sampling(gap: TrainEvalGap) -> Finding:
             ),
         )
     return _finding("pass", f"{meaning}, as sampling explains", measured=largest.distance)
-
-
-def _finding(
-    status: Literal["pass", "warn", "not_applicable"],
-    meaning: str,
-    remedy: str = "",
-    *,
-    measured: float | None = None,
-    tolerance: Tolerance | None = None,
-) -> Finding:
-    return Finding(
-        check=NAME,
-        status=status,
-        measured=measured,
-        tolerance=tolerance,
-        meaning=meaning,
-        remedy=remedy,
-    )
