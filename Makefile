@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SERVICE_READY := $(SERVICE_VENV)/.ready
 THIRD_PARTY_READY := $(THIRD_PARTY_VENV)/.ready
+CLIENT_VENVS ?= .venv-clients
+CLIENTS ?= kserve mlserver perf_analyzer
 REPOSITORY ?= model_repository
 PACKAGES := bundle exporters models normserve service
 
@@ -46,6 +48,20 @@ $(THIRD_PARTY_READY): $(READY) tests/third_party/constraints.txt
 	  diffusers einops monai transformers
 	touch $@
 
+# Clients whose packages exclude ours and each other's, each in an environment of its own.
+FOREIGN := tests/clients/foreign
+$(CLIENT_VENVS)/%/.ready: $(FOREIGN)/%.txt
+	@echo "setting up $(@D) (once)"
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# That one is linked with a library that Python packages do not bring; Debian's and Ubuntu's do.
+$(CLIENT_VENVS)/perf_analyzer/debian: | $(CLIENT_VENVS)/perf_analyzer/.ready
+	mkdir -p $@.download
+	cd $@.download && apt-get download libb64-0d && dpkg-deb --extract libb64-0d_*.deb .
+	mv $@.download $@
+
 , := ,
 
 .PHONY: setup
@@ -63,6 +79,15 @@ demo-once: $(READY) ## the same, stops the service; exit status 0 only if everyt
 test: $(READY) $(SERVICE_READY) ## all tests, and the service's again where there is no torch
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
 	$(SERVICE_VENV)/bin/python -m pytest -q -p no:cacheprovider tests/bundle tests/service
+
+.PHONY: test-clients
+test-clients: $(READY) $(CLIENTS:%=$(CLIENT_VENVS)/%/.ready)
+test-clients: $(if $(filter perf_analyzer,$(CLIENTS)),$(CLIENT_VENVS)/perf_analyzer/debian)
+test-clients: ## clients in environments of their own: KServe's, MLServer's, perf_analyzer
+	for client in $(CLIENTS); do \
+	  SERVER_PYTHON=$(abspath $(BIN)/python) $(CLIENT_VENVS)/$$client/bin/python -m pytest -q \
+	    -p no:cacheprovider -c $(FOREIGN)/pytest.ini --rootdir $(FOREIGN) --confcutdir $(FOREIGN) $(FOREIGN); \
+	done
 
 # Some of the architectures, over every normalization and library, for a change's own check.
 SOME_ARCHITECTURES := autoencoder_kl bert convnext dac detr densenet dit efficientnet gpt2 hifigan \
@@ -130,4 +155,4 @@ docker-test: $(READY) ## build the image, run it with Compose and question it (n
 
 .PHONY: clean
 clean: ## remove the virtual environments and what tools left behind
-	rm -rf $(VENV) $(SERVICE_VENV) $(THIRD_PARTY_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SERVICE_VENV) $(THIRD_PARTY_VENV) $(CLIENT_VENVS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

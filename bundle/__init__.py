@@ -13,10 +13,12 @@ from bundle.errors import (
     ModelInvalid,
     ProviderUnavailable,
     RunFailed,
+    RunInterrupted,
     SamplesInvalid,
     UnsupportedDatatype,
 )
 from bundle.golden import Sample, read_samples, replay
+from bundle.interrupt import Interrupt
 from bundle.lowering import lower_normalizations
 from bundle.manifest import (
     DimensionRange,
@@ -37,6 +39,8 @@ from bundle.store import (
     VersionFolder,
     find_versions,
     is_version,
+    model_versions,
+    put_in_place,
     read_bundle,
     write_bundle,
 )
@@ -57,6 +61,7 @@ __all__ = [
     "Finding",
     "InputInvalid",
     "InputStatistics",
+    "Interrupt",
     "Manifest",
     "ManifestInvalid",
     "ModelInvalid",
@@ -71,6 +76,7 @@ __all__ = [
     "ProviderPolicy",
     "ProviderUnavailable",
     "RunFailed",
+    "RunInterrupted",
     "Sample",
     "SamplesInvalid",
     "TensorSpec",
@@ -82,7 +88,9 @@ __all__ = [
     "find_versions",
     "is_version",
     "lower_normalizations",
+    "model_versions",
     "open_model",
+    "put_in_place",
     "read_bundle",
     "read_samples",
     "replay",

@@ -1,7 +1,9 @@
 """What is certified of a model's batches. A document; how it is found out is elsewhere."""
 
+import hashlib
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal
 
 import onnx
@@ -171,6 +173,11 @@ class BatchCertificate(Document):
     noise: float = 0.0
     tolerances: dict[str, Tolerance] = Field(default_factory=dict)
     created: datetime
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of the certificate itself, as JSON: by which others name it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     @property
     def allows_batching(self) -> bool:

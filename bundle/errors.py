@@ -10,6 +10,7 @@
     ├── ModelInvalid          ONNX Runtime or the ONNX checker refuses the model file
     ├── InputInvalid          the model cannot compute what it was given
     ├── RunFailed             the model failed for a reason that is not its input
+    ├── RunInterrupted        the run was ended from outside
     ├── ProviderUnavailable   an execution provider that is required is not on this machine
     └── BundleExists          that version is in the repository already
 """
@@ -23,6 +24,7 @@ __all__ = [
     "ModelInvalid",
     "ProviderUnavailable",
     "RunFailed",
+    "RunInterrupted",
     "SamplesInvalid",
     "UnsupportedDatatype",
 ]
@@ -58,6 +60,10 @@ class InputInvalid(BundleError):
 
 class RunFailed(BundleError):
     """The model failed while it ran, for a reason that is not its input (memory, device …)."""
+
+
+class RunInterrupted(BundleError):
+    """The run was ended from outside, before it was over."""
 
 
 class ProviderUnavailable(BundleError):

@@ -21,8 +21,10 @@ from bundle.errors import (
     ModelInvalid,
     ProviderUnavailable,
     RunFailed,
+    RunInterrupted,
     UnsupportedDatatype,
 )
+from bundle.interrupt import Interrupt
 from bundle.lowering import GROUP_NORM, INSTANCE_NORM, has_node, lower_normalizations
 from bundle.providers import CPU, Provider, ProviderPolicy, has_kernel, resolve
 from bundle.runtime import binding, onnxruntime
@@ -122,13 +124,18 @@ class OpenModel:
         }
 
     def run(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
+        self,
+        feeds: Mapping[str, np.ndarray],
+        outputs: Sequence[str] | None = None,
+        *,
+        interrupt: Interrupt | None = None,
     ) -> dict[str, np.ndarray]:
         """Run the model once.
 
         Args:
             feeds: an array for each input, in its `Datatype.numpy` dtype.
             outputs: the names of the outputs that are wanted; all when left out or empty.
+            interrupt: ends this run from another thread; for one run only.
 
         Returns:
             The wanted outputs by name, in their `Datatype.numpy` dtypes.
@@ -136,15 +143,18 @@ class OpenModel:
         Raises:
             InputInvalid: an input is missing, unknown or of another type, or the model cannot
                 compute its shape or values.
+            RunInterrupted: the run was ended.
             RunFailed: the model failed for a reason that is not its input.
         """
         self._check(feeds)
         wanted = list(outputs or self._output_types)
         arrays, escaped = self._to_runtime(feeds)
         try:
-            results = self._run_session(arrays, wanted)
+            results = self._run_session(arrays, wanted, interrupt.options if interrupt else None)
         except (binding.InvalidArgument, binding.Fail, binding.RuntimeException) as err:
             message = _first_line(err)
+            if interrupt is not None and interrupt.is_set:
+                raise RunInterrupted("the run was ended before it was over.") from err
             if isinstance(err, binding.RuntimeException) or "allocate memory" in message:
                 raise RunFailed(f"the model failed while it ran: {message}") from err
             # kernels report a shape or an index that does not fit as one of the other two
@@ -173,13 +183,18 @@ class OpenModel:
         decoded, escaped = decode_elements(feeds[name] for name in strings)
         return {**feeds, **dict(zip(strings, decoded, strict=True))}, escaped
 
-    def _run_session(self, feeds: Mapping[str, np.ndarray], wanted: list[str]) -> list[Any]:
+    def _run_session(
+        self,
+        feeds: Mapping[str, np.ndarray],
+        wanted: list[str],
+        options: onnxruntime.RunOptions | None,
+    ) -> list[Any]:
         if not self._has_bfloat16:
-            result: list[Any] = self._session.run(wanted, feeds)
+            result: list[Any] = self._session.run(wanted, feeds, options)
             return result
         # numpy has no bfloat16 of its own: such tensors pass as their 16 bits
         values = {name: _ort_value(array) for name, array in feeds.items()}
-        return [_numpy_value(v) for v in self._session.run_with_ort_values(wanted, values)]
+        return [_numpy_value(v) for v in self._session.run_with_ort_values(wanted, values, options)]
 
     def _from_runtime(self, name: str, result: Any, *, escaped: bool) -> np.ndarray:
         array = np.asarray(result)

@@ -28,6 +28,8 @@ __all__ = [
     "VersionFolder",
     "find_versions",
     "is_version",
+    "model_versions",
+    "put_in_place",
     "read_bundle",
     "write_bundle",
 ]
@@ -72,15 +74,24 @@ def find_versions(repository: Path) -> tuple[VersionFolder, ...]:
 
     Hidden and temporary folders, and folders whose name is no positive integer, are left out.
     """
+    models = sorted(repository.iterdir(), key=lambda model: model.name)
+    return tuple(
+        version
+        for model in models
+        if model.is_dir() and not model.name.startswith(".")
+        for version in model_versions(model)
+    )
+
+
+def model_versions(model: Path) -> tuple[VersionFolder, ...]:
+    """Those of one model's folder, by number."""
     found = [
         VersionFolder(model.name, int(folder.name), folder)
-        for model in repository.iterdir()
-        if model.is_dir() and not model.name.startswith(".")
         for folder in model.iterdir()
         if folder.is_dir() and is_version(folder.name)
         if (folder / MODEL).exists() or (folder / MANIFEST).exists()
     ]
-    return tuple(sorted(found, key=lambda folder: (folder.name, folder.version)))
+    return tuple(sorted(found, key=lambda folder: folder.version))
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -114,7 +125,8 @@ def write_bundle(
     """Write a bundle into a repository, atomically.
 
     All is written to a temporary folder beside the version folder, which is renamed last: a
-    failure leaves what stood there as it was.
+    failure leaves what stood there as it was. The model gets a ``config.pbtxt``, unless it has one
+    that somebody has changed.
 
     Args:
         repository: the folder of all models; made if it is not there.
@@ -149,8 +161,9 @@ def write_bundle(
             (staging / name).write_bytes(content)
         complete = manifest.model_copy(update={"files": _digests(staging)})
         (staging / MANIFEST).write_text(complete.model_dump_json(indent=1) + "\n")
-        _write_atomically(home / _CONFIG, model_config(complete))
-        _rename(staging, target)
+        if _is_generated(home):
+            _write_atomically(home / _CONFIG, model_config(complete))
+        put_in_place(staging, target)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         if is_new:
@@ -172,8 +185,8 @@ def _save_model(model: onnx.ModelProto, path: Path) -> None:
     )
 
 
-def _rename(staging: Path, target: Path) -> None:
-    """Put the staging folder in the target's place; what stood there goes only after that."""
+def put_in_place(staging: Path, target: Path) -> None:
+    """Rename a folder to the target, beside it; what stood there goes only after that."""
     if not target.exists():
         staging.rename(target)
         return
@@ -186,6 +199,22 @@ def _rename(staging: Path, target: Path) -> None:
         raise
     finally:
         shutil.rmtree(old.parent)
+
+
+def _is_generated(home: Path) -> bool:
+    """Whether a model has no configuration but what was written here for one of its versions."""
+    path = home / _CONFIG
+    if not path.exists():
+        return True
+    written = path.read_bytes()
+    for version in model_versions(home):
+        try:
+            manifest = _read_manifest(version.path / MANIFEST)
+        except ManifestInvalid:
+            continue
+        if model_config(manifest).encode() == written:
+            return True
+    return False
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -21,6 +21,7 @@ _COMMANDS = {
     "infer": "Ask a model of a running service.",
     "load": "Load a model of a running service, or load it again.",
     "models": "List the models of a running service.",
+    "replay": "Ask again what `infer --record` kept, and compare the answers.",
     "serve": "Serve a model repository over HTTP and gRPC (Open Inference Protocol).",
     "status": "Say whether a running service is ready, and how much it was asked.",
     "train": "Train networks of the zoo on their real data.",
@@ -40,6 +41,8 @@ _EXTRA_OF = {
     "scipy": "demo",
     "statsmodels": "demo",
     "junitparser": "validate",
+    "gevent": "validate",
+    "geventhttpclient": "validate",
     "tritonclient": "validate",
     "onnxruntime": "cpu",
 }

@@ -31,6 +31,7 @@ from normserve.export import export_scene
 __all__ = ["command"]
 
 _START_SECONDS = 120
+_OTHER_PORTS = ("--grpc-port", "0", "--metrics-port", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def _service(repository: Path, *, port: int) -> Iterator[tuple[str, "subprocess.
     command = [sys.executable, "-m", "normserve", "serve", "--repository", str(repository)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603 - the project's own command
-            [*command, "--http-port", url.rpartition(":")[2], "--grpc-port", "0"],
+            [*command, "--http-port", url.rpartition(":")[2], *_OTHER_PORTS],
             stdout=log,
             stderr=log,
         )

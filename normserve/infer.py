@@ -1,18 +1,28 @@
 """``normserve infer``: ask a model of a running service."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-import tritonclient.http as http
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from bundle import Datatype, Sample
 from normserve.console import stdout
-from normserve.remote import connected, json_option, read_inputs, url_option
+from normserve.recording import Record, Recording, specs_of, write_recording
+from normserve.remote import (
+    Access,
+    access_options,
+    ask,
+    connected,
+    json_option,
+    read_inputs,
+    url_option,
+)
 
 __all__ = ["command"]
 
@@ -34,7 +44,13 @@ _SHOWN = 8
     type=click.Path(path_type=Path, file_okay=False),
     help="Write each output into this folder: NAME.npy, text as NAME.json.",
 )
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep request and answer in this file, for `normserve replay`.",
+)
 @url_option
+@access_options
 @json_option
 def command(
     *,
@@ -42,21 +58,30 @@ def command(
     inputs: tuple[str, ...],
     version: str | None,
     output: Path | None,
+    record: Path | None,
     url: str,
+    access: Access,
     as_json: bool,
 ) -> None:
     """Ask a model of a running service, and show what it answers."""
-    with connected(url) as client:
+    with connected(url, access) as client:
         metadata = client.get_model_metadata(model, version or "")
         arrays = read_inputs(inputs, metadata["inputs"])
-        datatypes = {spec["name"]: spec["datatype"] for spec in metadata["inputs"]}
-        tensors = [
-            http.InferInput(name, list(array.shape), datatypes[name]).set_data_from_numpy(array)
-            for name, array in arrays.items()
-        ]
-        result = client.infer(model, tensors, model_version=version or "")
-    outputs = {each["name"]: each for each in result.get_response()["outputs"]}
-    answers = {name: result.as_numpy(name) for name in outputs}
+        answer = ask(client, model, arrays, version=version or "", provenance=record is not None)
+    answers = answer.outputs
+    if record is not None:
+        kept = Record(
+            created=datetime.now(UTC),
+            model=model,
+            version=answer.version,
+            inputs=specs_of(arrays),
+            outputs=specs_of(answers),
+            provenance=dict(answer.provenance),
+        )
+        try:
+            write_recording(record, Recording(kept, Sample(arrays, answers)))
+        except OSError as err:
+            raise click.ClickException(f"'{record}' cannot be written: {err.strerror}.") from err
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         for name, array in answers.items():
@@ -64,9 +89,8 @@ def command(
     if as_json:
         click.echo(json.dumps({name: _plain(array) for name, array in answers.items()}))
         return
-    response = result.get_response()
     table = Table(
-        title=f"{escape(model)} version {response['model_version']}",
+        title=f"{escape(model)} version {answer.version}",
         box=box.SIMPLE_HEAD,
         title_justify="left",
     )
@@ -74,7 +98,8 @@ def command(
         table.add_column(heading, overflow="fold")
     for name, array in answers.items():
         shape = ", ".join(map(str, array.shape))
-        table.add_row(escape(name), outputs[name]["datatype"], shape, escape(_said(array)))
+        datatype = Datatype.from_numpy(array.dtype)
+        table.add_row(escape(name), datatype, shape, escape(_said(array)))
     stdout.print(table)
 
 

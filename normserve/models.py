@@ -8,17 +8,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from normserve.console import stdout
-from normserve.remote import connected, json_option, url_option
+from normserve.remote import Access, access_options, connected, json_option, url_option
 
 __all__ = ["command"]
 
 
 @click.command("models")
 @url_option
+@access_options
 @json_option
-def command(*, url: str, as_json: bool) -> None:
+def command(*, url: str, access: Access, as_json: bool) -> None:
     """List the models of a running service, each with its state and what it takes and gives."""
-    with connected(url) as client:
+    with connected(url, access) as client:
         entries = client.get_model_repository_index()
         for entry in entries:
             if entry["state"] == "READY":

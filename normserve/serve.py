@@ -1,7 +1,5 @@
 """``normserve serve``: settings from the command line, then the service."""
 
-from pathlib import Path
-
 import click
 
 from bundle import ProviderPolicy
@@ -19,8 +17,8 @@ class _CannotStartError(click.ClickException):
 @click.command("serve")
 @click.option(
     "--repository",
-    type=click.Path(path_type=Path),
-    help="The folder of the models.  [default: model_repository]",
+    help="The folder of the models, or its URL: s3://, gs://, az://, https://."
+    "  [default: model_repository]",
 )
 @click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
 @click.option(
@@ -28,6 +26,23 @@ class _CannotStartError(click.ClickException):
 )
 @click.option(
     "--grpc-port", type=int, help="The port of gRPC; 0 takes a free one.  [default: 8001]"
+)
+@click.option(
+    "--metrics-port", help="The port of the metrics; 0 takes a free one, or none.  [default: 8002]"
+)
+@click.option(
+    "--model-control",
+    type=click.Choice(["none", "explicit", "poll"]),
+    help="Who may change the models: clients, they and whoever changes the repository (poll), or"
+    " nobody.  [default: explicit]",
+)
+@click.option(
+    "--poll-seconds", type=float, help="Between two looks at the repository.  [default: 15]"
+)
+@click.option(
+    "--version-policy",
+    help="The versions that are served where config.pbtxt does not say: latest, a number of the"
+    " latest, or all.  [default: latest]",
 )
 @click.option(
     "--provider",

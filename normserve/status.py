@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from normserve.console import stdout
-from normserve.remote import connected, json_option, url_option
+from normserve.remote import Access, access_options, connected, json_option, url_option
 
 __all__ = ["command"]
 
@@ -17,14 +17,15 @@ _NS_A_MS = 1e6
 
 @click.command("status")
 @url_option
+@access_options
 @json_option
 @click.pass_context
-def command(ctx: click.Context, /, *, url: str, as_json: bool) -> None:
+def command(ctx: click.Context, /, *, url: str, access: Access, as_json: bool) -> None:
     """Say whether a running service is ready, and how much each model was asked.
 
     Exit status: 0 if it is ready, 1 if it is not.
     """
-    with connected(url) as client:
+    with connected(url, access) as client:
         server = client.get_server_metadata()
         is_ready = client.is_server_ready()
         statistics = client.get_inference_statistics()["model_stats"]

@@ -2,7 +2,7 @@
 
 import click
 
-from normserve.remote import connected, url_option
+from normserve.remote import Access, access_options, connected, url_option
 
 __all__ = ["command"]
 
@@ -10,8 +10,9 @@ __all__ = ["command"]
 @click.command("unload")
 @click.argument("model")
 @url_option
-def command(*, model: str, url: str) -> None:
+@access_options
+def command(*, model: str, url: str, access: Access) -> None:
     """Take a model out of a running service once its requests have finished."""
-    with connected(url) as client:
+    with connected(url, access) as client:
         client.unload_model(model)
     click.echo(f"{model}: unloaded")

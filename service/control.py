@@ -1,89 +1,70 @@
-"""Loads, replaces and removes models while the service answers. Computes nothing itself.
+"""Changes of what is served, one after the other. Decides not what is to be loaded, nor how.
 
-A replacement is loaded and verified beside the version that answers, and takes its place at once;
-requests that have begun keep the one they began with. Changes of one model follow one another.
+Changes of one model follow one another in the order in which they were asked for, so that the last
+one wins. A change that has begun ends, also where whoever asked for it has gone.
 """
 
 import asyncio
-import contextlib
-from collections import defaultdict
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 
-from bundle import VersionFolder, find_versions
-from service.admin import AdminGuard
-from service.consistency import Examiner
-from service.errors import LoadFailed, ModelNotReady, ModelUnknown, OperationForbidden, excerpt
-from service.loading import Loader
-from service.registry import Registry, ServedModel, State, VersionEntry
+from service.errors import LoadFailed, ModelUnknown, OperationForbidden, excerpt
+from service.repository import NOTHING_GIVEN, GivenModel, ModelPlan, Repository, Uploads
+from service.rollout import Rollout
 
 __all__ = ["ModelControl"]
+
+_AT_ONCE: Final = 4
+"""Models whose folders are looked at, or fetched, at the same time."""
+
+_T = TypeVar("_T")
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
 class ModelControl:
-    """What clients may change about the models.
+    """What may be changed about the models.
 
     Args:
-        repository: where models are loaded from.
-        registry: what is served.
-        loader: loads a version.
-        examiner: establishes the consistency of a version.
-        guard: decides who may.
-        is_open: whether models may be changed at all.
-        drain_s: that requests of a model have to finish in when it is unloaded.
+        repository: what models are loaded from.
+        uploads: keeps models that clients gave.
+        rollout: loads and unloads them.
+        is_open: whether clients may change models at all.
     """
 
     def __init__(
-        self,
-        *,
-        repository: Path,
-        registry: Registry,
-        loader: Loader,
-        examiner: Examiner,
-        guard: AdminGuard,
-        is_open: bool,
-        drain_s: float,
+        self, *, repository: Repository, uploads: Uploads, rollout: Rollout, is_open: bool
     ) -> None:
         self._repository = repository
-        self._registry = registry
-        self._loader = loader
-        self._examiner = examiner
-        self._guard = guard
+        self._uploads = uploads
+        self._rollout = rollout
         self._is_open = is_open
-        self._drain_s = drain_s
-        self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._executor = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="repository")
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._changes: set[asyncio.Task[None]] = set()
 
-    async def load(self, name: str) -> None:
-        """Load every version of a model that the repository has now; unload those it has no more.
+    async def load(self, name: str, given: GivenModel = NOTHING_GIVEN) -> None:
+        """Load what should be served of a model now; unload what should not be any more.
 
         A version that answers goes on answering until its replacement does. One whose replacement
         fails stays, and the index says why.
 
+        Args:
+            name: of the model.
+            given: what is loaded instead of what the repository has.
+
         Raises:
             OperationForbidden: it may not be asked for.
             ModelUnknown: the repository has no such model.
-            ModelNotReady: it is still being loaded at the start.
+            ParameterInvalid: what was given cannot be loaded.
             LoadFailed: a version could not be loaded; the others were.
         """
         self._require_open()
-        async with self._changing[name]:
-            if any(entry.state is State.LOADING for entry in self._entries(name)):
-                raise ModelNotReady(f"model {excerpt(name)} is still being loaded at the start")
-            folders = await self._folders(name)
-            if not folders:
-                raise ModelUnknown(f"the repository has no model {excerpt(name)}")
-            there = {folder.version for folder in folders}
-            gone = {entry.version for entry in self._entries(name)} - there
-            failures = [reason for folder in folders if (reason := await self._load(folder))]
-            for version in sorted(gone):
-                if version in self._answering(name):
-                    await self._unload(name, version)
-                self._registry.remove(name, version)
-            if failures:
-                raise LoadFailed("; ".join(failures))
+        await self._change(name, lambda: self._load(name, given))
 
     async def unload(self, name: str) -> None:
         """Take a model out of service, once its requests have finished; none is no error.
@@ -92,67 +73,86 @@ class ModelControl:
             OperationForbidden: it may not be asked for.
         """
         self._require_open()
-        async with self._changing[name]:
-            await asyncio.gather(
-                *(self._unload(name, version) for version in self._answering(name))
-            )
+        await self._change(
+            name, lambda: self._rollout.withdraw(name, forget=self._uploads.has(name))
+        )
+
+    async def refresh(self, name: str) -> None:
+        """Load what has changed of a model in the repository; unload one that is gone from there.
+
+        What fails is in the index and the log, and tried again once it has changed.
+        """
+        await self._change(name, lambda: self._refresh(name))
+
+    async def close(self) -> None:
+        """Give up the changes that have begun, and remove what clients gave."""
+        for change in self._changes:
+            change.cancel()
+        await asyncio.gather(*self._changes, return_exceptions=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._uploads.close()
+        self._repository.close()
 
     def _require_open(self) -> None:
-        self._guard.require()
         if not self._is_open:
             raise OperationForbidden(
                 "models cannot be loaded or unloaded: the service runs with model control 'none'"
             )
 
-    async def _folders(self, name: str) -> list[VersionFolder]:
-        found = await asyncio.to_thread(find_versions, self._repository)
-        return [folder for folder in found if folder.name == name]
+    async def _change(self, name: str, change: Callable[[], Awaitable[None]]) -> None:
+        """Make a change once those before it have ended, whether or not anybody waits for it."""
+        task = asyncio.create_task(self._in_turn(name, change))
+        self._changes.add(task)
+        task.add_done_callback(self._finish)
+        await asyncio.shield(task)
 
-    def _answering(self, name: str) -> dict[int, ServedModel]:
-        return {
-            entry.version: entry.model
-            for entry in self._entries(name)
-            if entry.state is State.READY and entry.model is not None
-        }
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked has it, or has gone
 
-    def _entries(self, name: str) -> tuple[VersionEntry, ...]:
+    async def _in_turn(self, name: str, change: Callable[[], Awaitable[None]]) -> None:
+        lock = self._locks.setdefault(name, asyncio.Lock())
+        async with lock:
+            try:
+                await change()
+            finally:
+                await self._tidy(name)
+
+    async def _load(self, name: str, given: GivenModel) -> None:
+        plan = await self._plan(name, given)
+        if plan is None:
+            raise ModelUnknown(f"the repository has no model {excerpt(name)}")
+        reasons = await self._rollout.carry_out(plan, anew=True)
+        if reasons:
+            raise LoadFailed("; ".join(reasons))
+
+    async def _refresh(self, name: str) -> None:
         try:
-            return self._registry.versions(name)
-        except ModelUnknown:
-            return ()
-
-    async def _load(self, folder: VersionFolder) -> str:
-        """Load or replace a version; why it could not be, or nothing."""
-        log = _log.bind(model=folder.name, version=folder.version)
-        before = self._answering(folder.name).get(folder.version)
-        if before is None:
-            self._registry.begin_loading(folder.name, folder.version)
-        try:
-            model = await self._loader.load_beside(folder)
+            plan = await self._plan(name, NOTHING_GIVEN)
         except LoadFailed as err:
-            if before is None:
-                self._registry.fail_loading(folder.name, folder.version, reason=str(err))
-            else:
-                self._registry.keep(
-                    folder.name, folder.version, reason=f"a replacement failed: {err}"
-                )
-            log.warning("model not loaded", reason=str(err), replaces=before is not None)
-            return f"version {folder.version}: {err}"
-        self._examiner.recall(model.consistency)
-        if before is None:
-            self._registry.finish_loading(model)
-        else:
-            self._registry.replace(model)
-            self._examiner.forget(before.consistency)
-        self._examiner.establish(model.consistency)
-        log.info("model ready", replaces=before is not None)
-        return ""
+            _log.warning("model not looked at", model=name, reason=str(err))
+            return
+        if plan is not None:
+            await self._rollout.carry_out(plan, anew=False)
+        elif not self._uploads.has(name):
+            await self._rollout.withdraw(name, forget=True)
 
-    async def _unload(self, name: str, version: int) -> None:
-        model = self._registry.begin_unloading(name, version)
-        self._examiner.forget(model.consistency)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(model.recorder.wait_until_idle(), self._drain_s)
-        self._registry.finish_unloading(name, version)
-        unfinished = model.recorder.pending
-        _log.info("model unloaded", model=name, version=version, unfinished=unfinished)
+    async def _plan(self, name: str, given: GivenModel) -> ModelPlan | None:
+        try:
+            if given.files:
+                return await self._blocking(lambda: self._uploads.plan(name, given))
+            return await self._blocking(lambda: self._repository.plan(name, config=given.config))
+        except OSError as err:
+            reason = err.strerror or type(err).__name__
+            raise LoadFailed(f"model {excerpt(name)} cannot be read: {reason}") from err
+
+    async def _tidy(self, name: str) -> None:
+        """Let go of the files that nothing answers from."""
+        answering = self._rollout.answering(name)
+        folders = frozenset(model.consistency.source.folder for model in answering.values())
+        await self._blocking(lambda: self._uploads.release(name, keep=folders))
+        await self._blocking(lambda: self._repository.release(name, keep=frozenset(answering)))
+
+    async def _blocking(self, function: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)

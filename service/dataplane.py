@@ -4,7 +4,7 @@ Knows no wire format and no status: a transport decodes, asks here, and encodes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,9 +14,15 @@ from service.classification import classify
 from service.consistency import Canary
 from service.errors import ModelNotReady
 from service.inference import InferenceReply, InferenceRequest, OutputTensor
+from service.log_settings import LogControl, LogSettings
 from service.model_config import config_of
+from service.provenance import provenance_of, wants_provenance
 from service.registry import Registry, ServedModel, State, VersionEntry
-from service.statistics import Statistics
+from service.shared_memory import Regions, claim
+from service.statistics import Passage, Statistics
+from service.trace_control import TraceControl
+from service.tracing import TraceSettings
+from service.tracing.current import answering, asking
 
 __all__ = ["DataPlane", "ModelMetadata", "Readiness"]
 
@@ -68,13 +74,34 @@ class DataPlane:
         registry: what is served.
         strict_readiness: whether one version that is not READY makes the server not ready.
         canary: compares some of the answers; none where it is left out.
+        provenance: whether replies say how they came about where the request does not say.
+        regions: of shared memory; off where they are left out.
+        traces: which requests are traced; none where it is left out.
+        logs: what is logged; no log of ours where it is left out.
+
+    Attributes:
+        regions: as given.
+        traces: the way to the trace settings.
+        logs: as given.
     """
 
     def __init__(
-        self, registry: Registry, *, strict_readiness: bool, canary: Canary | None = None
+        self,
+        registry: Registry,
+        *,
+        strict_readiness: bool,
+        canary: Canary | None = None,
+        provenance: bool = False,
+        regions: Regions | None = None,
+        traces: TraceSettings | None = None,
+        logs: LogControl | None = None,
     ) -> None:
+        self.regions = Regions(is_open=False) if regions is None else regions
+        self.traces = TraceControl(registry, traces or TraceSettings(is_possible=False))
+        self.logs = logs or LogControl(LogSettings())
         self._registry = registry
         self._canary = canary
+        self._provenance = provenance
         self._strict = strict_readiness
         self._loaded = False
 
@@ -101,7 +128,10 @@ class DataPlane:
             VersionUnknown: the model has no such version.
             ModelNotReady: it cannot answer now.
         """
-        return self._registry.find(name, version)
+        asking(name)
+        found = self._registry.find(name, version)
+        answering(model=found.name, version=found.version)
+        return found
 
     def model_readiness(self, name: str, version: int | None = None) -> Readiness:
         """Whether a model can answer.
@@ -178,20 +208,40 @@ class DataPlane:
             if entry.state is State.READY and entry.model is not None
         )
 
-    async def infer(self, model: ServedModel, request: InferenceRequest) -> InferenceReply:
+    async def infer(
+        self, model: ServedModel, request: InferenceRequest, passage: Passage | None = None
+    ) -> InferenceReply:
         """Compute a request that was checked against the model's signature.
+
+        Args:
+            model: that answers it.
+            request: what is asked.
+            passage: of the request, where its transport began one (``model.recorder.begin()``)
+                before it decoded; without one, what is counted begins and ends here.
 
         Raises:
             InferenceRefused: the model cannot compute these values.
             Overloaded: too many requests wait already.
+            ParameterInvalid: a parameter that is the data plane's own has the wrong type.
+            RegionUnknown: a tensor is in a shared memory region that is not registered.
+            RegionInvalid: the region does not have the tensor, or no room for it.
         """
-        begun = model.recorder.begin()
-        try:
-            computed = await model.runner.run(request.inputs, request.outputs)
-        except BaseException:  # also where the client has gone
-            model.recorder.fail(begun)
-            raise
-        model.recorder.succeed(begun, computed.times)
+        if passage is None:
+            with model.recorder.begin() as own:
+                return await self._infer(model, request, own)
+        return await self._infer(model, request, passage)
+
+    async def _infer(
+        self, model: ServedModel, request: InferenceRequest, passage: Passage
+    ) -> InferenceReply:
+        if request.shared_inputs or request.shared_outputs:
+            return await self._infer_shared(model, request, passage)
+        is_told = wants_provenance(request.parameters, by_default=self._provenance)
+        passage.decoded()
+        computed = await model.runner.run(request.inputs, request.outputs)
+        rows = model.signature.rows(request.inputs)
+        times = computed.times
+        passage.computed(times, rows=rows, inferences=rows if model.has_batch else 1)
         arrays = computed.outputs
         if self._canary is not None:
             self._canary.offer(model.consistency, request.inputs, arrays)
@@ -200,7 +250,18 @@ class DataPlane:
             model_version=model.version,
             id=request.id,
             outputs=tuple(_output(model, request, name, arrays[name]) for name in request.outputs),
+            parameters=provenance_of(model, times, rows=rows) if is_told else {},
         )
+
+    async def _infer_shared(
+        self, model: ServedModel, request: InferenceRequest, passage: Passage
+    ) -> InferenceReply:
+        """Compute a request with tensors in shared memory: read before, written after."""
+        shared = claim(self.regions, request)
+        inputs = {**request.inputs, **await shared.read()}
+        travelling = replace(request, inputs=inputs, shared_inputs={}, shared_outputs={})
+        reply = await self._infer(model, travelling, passage)
+        return replace(reply, outputs=await shared.write(reply.outputs))
 
 
 def _output(

@@ -5,14 +5,21 @@ import contextlib
 from types import TracebackType
 from typing import Self
 
-from service.admin import AdminGuard
 from service.consistency import Cache, Canary, Examiner
 from service.control import ModelControl
 from service.dataplane import DataPlane
-from service.loading import Loader, check_repository
+from service.guard import Guard
+from service.loading import Loader
+from service.log_settings import LogControl, LogSettings
+from service.metrics import Traffic, metrics_of
 from service.registry import Registry
+from service.repository import Uploads, VersionPolicy, open_repository
+from service.rollout import Rollout
 from service.runner import RunPool
 from service.settings import Settings
+from service.shared_memory import Regions
+from service.tracing import Tracing
+from service.watch import Watch
 
 __all__ = ["Service"]
 
@@ -23,23 +30,47 @@ class Service:
     As an asynchronous context it loads the repository in the background: entering returns at once,
     and the data plane tells when all is loaded.
 
+    Args:
+        settings: of it.
+        tracing: of its requests; what the settings say if left out.
+        logs: what is logged, where the log is this service's.
+
     Attributes:
         registry: what is served, and in which state.
         plane: what the transports ask.
         pool: what runs the models.
+        traffic: counts what the transports answer.
+        metrics: all numbers for Prometheus.
         examiner: what establishes their consistency.
-        guard: who may ask for operations.
+        tracing: traces of what the transports answer.
+        guard: who may do what.
         control: loads and unloads models while the service answers.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        tracing: Tracing | None = None,
+        logs: LogControl | None = None,
+    ) -> None:
         self.pool = RunPool(
             threads=settings.concurrent_runs, max_waiting=settings.max_waiting_requests
         )
-        self._repository = settings.repository
+        default = VersionPolicy.of_setting(settings.version_policy)
+        self._repository = open_repository(
+            settings.repository,
+            default=default,
+            cache=settings.repository_cache,
+            max_bytes=settings.repository_max_bytes,
+        )
         self.registry = Registry()
+        self.traffic = Traffic()
+        self.tracing = tracing or Tracing.to(settings.otel_endpoint, ratio=settings.trace_ratio)
+        self._grace_s = settings.shutdown_grace_s
+        self.metrics = metrics_of(self.registry, self.traffic)
         self.examiner = Examiner(
-            cache=Cache(settings.consistency_cache or settings.repository),
+            cache=Cache(settings.consistency_cache or self._repository.folder),
             at_load=settings.consistency_at_load,
             timeout_s=settings.consistency_timeout_s,
         )
@@ -55,18 +86,32 @@ class Service:
             examiner=self.examiner,
             at_once=settings.concurrent_runs,
         )
-        self.guard = AdminGuard(host=settings.host)
+        self.guard = Guard.of(settings)
         self.control = ModelControl(
-            repository=settings.repository,
-            registry=self.registry,
-            loader=self._loader,
-            examiner=self.examiner,
-            guard=self.guard,
+            repository=self._repository,
+            uploads=Uploads(default=default),
+            rollout=Rollout(
+                registry=self.registry,
+                loader=self._loader,
+                examiner=self.examiner,
+                canary=self._canary,
+                drain_s=settings.shutdown_grace_s,
+            ),
             is_open=settings.model_control != "none",
-            drain_s=settings.shutdown_grace_s,
         )
+        self._watch = Watch(self._repository, refresh=self.control.refresh)
+        self._poll_s = settings.poll_seconds if settings.model_control == "poll" else None
         self.plane = DataPlane(
-            self.registry, strict_readiness=settings.strict_readiness, canary=self._canary
+            self.registry,
+            strict_readiness=settings.strict_readiness,
+            canary=self._canary,
+            provenance=settings.provenance,
+            regions=Regions(
+                is_open=settings.client_shared_memory,
+                max_request_bytes=settings.max_request_bytes,
+            ),
+            traces=self.tracing.settings,
+            logs=logs or LogControl(LogSettings.from_level(settings.log_level)),
         )
         self._loading: asyncio.Task[None] | None = None
 
@@ -75,8 +120,14 @@ class Service:
 
         Raises:
             RepositoryMissing: it cannot be read.
+            SettingsInvalid: a setting needs a package that is not installed.
         """
-        check_repository(self._repository)
+        await asyncio.to_thread(self._repository.check)
+        try:
+            self.tracing.start()
+        except BaseException:
+            self._repository.close()
+            raise
         self._loading = asyncio.create_task(self._load())
         return self
 
@@ -87,16 +138,21 @@ class Service:
         traceback: TracebackType | None,
     ) -> None:
         """Take no more work; what has begun ends by itself."""
-        self._loader.close()
-        self.pool.close()
         if self._loading is not None:
             self._loading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loading
+        await self.control.close()
+        self._loader.close()
+        self.pool.close()
         await asyncio.gather(
-            asyncio.to_thread(self.examiner.close), asyncio.to_thread(self._canary.close)
+            asyncio.to_thread(self.examiner.close),
+            asyncio.to_thread(self._canary.close),
+            self.tracing.stop(grace_s=self._grace_s),
         )
 
     async def _load(self) -> None:
-        await self._loader.load_repository(self._repository, self.registry)
+        await self._watch.load_all()
         self.plane.mark_loaded()
+        if self._poll_s is not None:
+            await self._watch.follow(every_s=self._poll_s)

@@ -8,11 +8,12 @@ they may be.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -24,7 +25,6 @@ from bundle import (
     OutputComparison,
     ProviderPolicy,
     VersionFolder,
-    find_versions,
     open_model,
     read_bundle,
     read_samples,
@@ -33,30 +33,18 @@ from bundle import (
 from bundle.checks import Subject
 from service.consistency import Consistency, Examiner, Exported, Golden, Placement, Source
 from service.consistency.source import manifest_sha256
-from service.errors import LoadFailed, RepositoryMissing
-from service.model_config import ignored_options, read_config_file, read_labels
-from service.registry import Registry, ServedModel
+from service.errors import LoadFailed
+from service.model_config import read_labels
+from service.model_options import ModelOptions, fit_tensors, not_honoured, read_options
+from service.registry import ServedModel
+from service.repository import PlannedVersion
+from service.repository.stamps import file_stamps
 from service.runner import InProcessRunner, RunPool
 from service.signature import Signature
 
-__all__ = ["Loader", "check_repository"]
+__all__ = ["Loader"]
 
 _log = structlog.stdlib.get_logger(__name__)
-
-
-def check_repository(repository: Path) -> None:
-    """Whether there is a repository to load from.
-
-    Raises:
-        RepositoryMissing: the path is no folder, or may not be read.
-    """
-    try:
-        next(repository.iterdir(), None)
-    except OSError as err:
-        raise RepositoryMissing(
-            f"the model repository '{repository}' cannot be read: {err.strerror}; give the folder"
-            " that holds <model>/<version>/model.onnx"
-        ) from err
 
 
 class Loader:
@@ -85,43 +73,32 @@ class Loader:
         self._examiner = examiner
         self._executor = ThreadPoolExecutor(at_once, thread_name_prefix="load")
 
-    async def load_repository(self, repository: Path, registry: Registry) -> None:
-        """Load every version of a repository into a registry, and return when all have ended.
-
-        Side effects: every version is LOADING in the registry before the first is looked at.
-        """
-        loop = asyncio.get_running_loop()
-        folders = await loop.run_in_executor(self._executor, find_versions, repository)
-        for folder in folders:
-            registry.begin_loading(folder.name, folder.version)
-        await asyncio.gather(
-            *(
-                loop.run_in_executor(self._executor, self._load_into, registry, folder)
-                for folder in folders
-            )
-        )
-
     def close(self) -> None:
         """Begin no more loads; those that have begun end by themselves."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def load(self, folder: VersionFolder) -> ServedModel:
+    def load(self, version: PlannedVersion) -> ServedModel:
         """Load one version.
 
         Raises:
             LoadFailed: it cannot be served; the message is the reason.
         """
+        if version.problem:
+            raise LoadFailed(version.problem)
+        folder = version.folder
+        options = read_options(version.config, name=folder.name)
         try:
-            before = _stamps(folder.path)
-            model = self._load_bundle(folder) if folder.has_manifest else self._load_plain(folder)
-            after = _stamps(folder.path)
+            begun, before = time.perf_counter(), file_stamps(folder.path)
+            load = self._load_bundle if folder.has_manifest else self._load_plain
+            model = load(version, options)
+            after = file_stamps(folder.path)
         except (BundleError, OSError) as err:
-            raise LoadFailed(str(err).rstrip(".")) from err
+            raise LoadFailed(_without_paths(err, folder)) from err
         if after != before:  # what was digested may not be what was opened
-            raise LoadFailed(f"'{folder.path}' was changed while it was loaded; load it again")
-        return model
+            raise LoadFailed("its files were changed while it was loaded; load it again")
+        return replace(model, load_s=time.perf_counter() - begun)
 
-    async def load_beside(self, folder: VersionFolder) -> ServedModel:
+    async def load_beside(self, version: PlannedVersion) -> ServedModel:
         """Load one version while others answer.
 
         Raises:
@@ -129,37 +106,21 @@ class Loader:
         """
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._executor, self.load, folder)
+            return await loop.run_in_executor(self._executor, self.load, version)
         except LoadFailed:
             raise
         except Exception as err:
-            # The edge of a loading thread, as in `_load_into`.
+            # The edge of a loading thread: whatever a model file provokes in a library, the other
+            # models are still served and this one says that it is not.
+            folder = version.folder
             _log.exception("model unavailable", model=folder.name, version=folder.version)
             raise LoadFailed("an unexpected error; the server's log has the details") from err
 
-    def _load_into(self, registry: Registry, folder: VersionFolder) -> None:
-        log = _log.bind(model=folder.name, version=folder.version)
-        try:
-            model = self.load(folder)
-        except LoadFailed as err:
-            registry.fail_loading(folder.name, folder.version, reason=str(err))
-            log.warning("model unavailable", reason=str(err))
-        except Exception:
-            # The edge of a loading thread: whatever a model file provokes in a library, the other
-            # models are still served and this one says that it is not.
-            reason = "an unexpected error; the server's log has the details"
-            registry.fail_loading(folder.name, folder.version, reason=reason)
-            log.exception("model unavailable")
-        else:
-            self._examiner.recall(model.consistency)
-            registry.finish_loading(model)
-            self._examiner.establish(model.consistency)
-            log.info("model ready", provider=model.properties["provider"])
-
-    def _load_bundle(self, folder: VersionFolder) -> ServedModel:
+    def _load_bundle(self, version: PlannedVersion, options: ModelOptions) -> ServedModel:
+        folder = version.folder
         bundle = read_bundle(folder.path)
         manifest = bundle.manifest
-        opened = self._open(bundle.model_path)
+        opened = self._open(bundle.model_path, options)
         if (opened.inputs, opened.outputs) != (manifest.inputs, manifest.outputs):
             raise LoadFailed(
                 f"the manifest declares {_tensors(manifest)}; the model file has {_tensors(opened)}"
@@ -181,8 +142,9 @@ class Loader:
             samples=len(samples), max_abs_error=_worst(comparisons), replayed=datetime.now(UTC)
         )
         return self._serve(
-            folder,
+            version,
             opened,
+            options,
             manifest=manifest,
             golden=golden,
             properties={
@@ -193,10 +155,11 @@ class Loader:
             },
         )
 
-    def _load_plain(self, folder: VersionFolder) -> ServedModel:
+    def _load_plain(self, version: PlannedVersion, options: ModelOptions) -> ServedModel:
         return self._serve(
-            folder,
-            self._open(folder.path / MODEL),
+            version,
+            self._open(version.folder.path / MODEL, options),
+            options,
             manifest=None,
             golden=None,
             properties={
@@ -206,31 +169,47 @@ class Loader:
             },
         )
 
-    def _open(self, path: Path) -> OpenModel:
-        return open_model(path, policy=self._policy, threads=self._threads)
+    def _open(self, path: Path, options: ModelOptions) -> OpenModel:
+        return open_model(
+            path, policy=options.policy(self._policy), threads=self._threads_of(options)
+        )
+
+    def _threads_of(self, options: ModelOptions) -> int:
+        return self._threads if options.threads is None else options.threads
 
     def _serve(
         self,
-        folder: VersionFolder,
+        version: PlannedVersion,
         opened: OpenModel,
+        options: ModelOptions,
         *,
         manifest: Manifest | None,
         golden: Golden | None,
         properties: dict[str, str],
     ) -> ServedModel:
+        folder, config = version.folder, version.config
         nodes = opened.placement.counts()
-        config = read_config_file(folder.path.parent)
+        fit_tensors(config, "output", opened.outputs)
+        ignored = not_honoured(config, provider=opened.provider)
+        if ignored:
+            _log.warning(
+                "configuration not honoured",
+                model=folder.name,
+                version=folder.version,
+                options=ignored,
+            )
         return ServedModel(
             name=folder.name,
             version=folder.version,
             signature=Signature(
-                inputs=opened.inputs,
+                inputs=fit_tensors(config, "input", opened.inputs),
                 outputs=opened.outputs,
                 dimensions=manifest.dimensions if manifest is not None else {},
+                max_rows=options.max_batch_size or None,
             ),
             runner=InProcessRunner(opened, pool=self._pool),
             consistency=Consistency(
-                self._source(folder),
+                self._source(folder, options),
                 placement=Placement(provider=opened.provider, nodes=nodes, lowered=opened.lowered),
                 golden=golden,
                 exported=Exported.of(manifest) if manifest is not None else None,
@@ -241,39 +220,37 @@ class Loader:
                 "outputs": "; ".join(map(str, opened.outputs)),
                 "provider": opened.provider,
                 "placement": ", ".join(f"{provider}: {count}" for provider, count in nodes.items()),
-                **_not_honoured(config),
+                **({"config_not_honoured": ", ".join(ignored)} if ignored else {}),
+                **({"remark": version.remark} if version.remark else {}),
             },
             config=config,
             labels=read_labels(config, folder.path.parent),
         )
 
-    def _source(self, folder: VersionFolder) -> Source:
+    def _source(self, folder: VersionFolder, options: ModelOptions) -> Source:
         path = folder.path.resolve()
         return Source(
             name=folder.name,
             version=folder.version,
             folder=path,
             manifest_sha256=manifest_sha256(path),
-            policy=self._policy,
-            threads=self._threads,
+            policy=options.policy(self._policy),
+            threads=self._threads_of(options),
             model_sha256=Subject(model=path / MODEL).sha256(),
         )
-
-
-def _not_honoured(config: Any | None) -> dict[str, str]:
-    ignored = () if config is None else ignored_options(config)
-    return {"config_not_honoured": ", ".join(ignored)} if ignored else {}
 
 
 def _worst(comparisons: Sequence[OutputComparison]) -> float:
     return max((c.max_abs_error for c in comparisons if c.max_abs_error is not None), default=0.0)
 
 
-def _stamps(folder: Path) -> set[tuple[Path, int, int, int]]:
-    """What a file in a folder cannot be replaced or written without changing."""
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    stats = [(path, path.stat()) for path in paths]
-    return {(path, stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in stats}
+def _without_paths(error: Exception, folder: VersionFolder) -> str:
+    """What went wrong, with the model's folder where the path to it on this machine would be."""
+    home = folder.path.parent.parent
+    said = str(error).rstrip(".")
+    for prefix in {str(home), str(home.resolve()), str(home.absolute())}:
+        said = said.replace(f"{prefix}/", "")
+    return said
 
 
 def _tensors(of: Manifest | OpenModel) -> str:

@@ -13,16 +13,17 @@ from google.protobuf import json_format, text_format
 from google.protobuf.descriptor import FieldDescriptor
 
 from bundle.tensors import Datatype, TensorSpec
-from service.errors import LoadFailed, excerpt
-from service.grpc.schema import message
+from service.codec.text import parse_object
+from service.errors import JsonInvalid, LoadFailed, ParameterInvalid, excerpt
+from service.grpc.schema import POOL, message
 from service.signature import Signature
 
 __all__ = [
     "config_as_json",
     "config_of",
-    "ignored_options",
     "read_config",
     "read_config_file",
+    "read_json_config",
     "read_labels",
 ]
 
@@ -30,12 +31,6 @@ _FILE: Final = "config.pbtxt"
 
 _PLATFORM: Final = "onnxruntime_onnx"
 _BACKEND: Final = "onnxruntime"
-
-_HONOURED = frozenset({
-    "backend", "default_model_filename", "input", "max_batch_size", "name", "output", "platform",
-    "version_policy",
-})  # fmt: skip
-"""The fields of a configuration that this server acts on."""
 
 _ModelConfig = message("ModelConfig")
 _WIDE = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
@@ -53,6 +48,22 @@ def read_config(text: str) -> Any:
         raise LoadFailed(f"config.pbtxt cannot be read: {err}") from err
 
 
+def read_json_config(text: str) -> Any:
+    """The message that a client's JSON is, with protobuf's names or in camel case.
+
+    Raises:
+        ParameterInvalid: it is none.
+    """
+    try:
+        return json_format.ParseDict(
+            parse_object(text.encode()), _ModelConfig(), descriptor_pool=POOL
+        )
+    except (JsonInvalid, json_format.ParseError) as err:
+        raise ParameterInvalid(
+            f"parameter 'config' is not the JSON of a ModelConfig: {excerpt(str(err))}"
+        ) from err
+
+
 def read_config_file(folder: Path) -> Any | None:
     """The configuration of a model's folder, if it has one.
 
@@ -65,7 +76,7 @@ def read_config_file(folder: Path) -> Any | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as err:
-        raise LoadFailed(f"'{path}' cannot be read: {err}") from err
+        raise LoadFailed(f"{_FILE} cannot be read: {_reason(err)}") from err
 
 
 def read_labels(config: Any | None, folder: Path) -> dict[str, tuple[str, ...]]:
@@ -87,13 +98,10 @@ def read_labels(config: Any | None, folder: Path) -> dict[str, tuple[str, ...]]:
         try:
             labels[output.name] = tuple(path.read_text(encoding="utf-8").splitlines())
         except (OSError, UnicodeDecodeError) as err:
-            raise LoadFailed(f"the labels '{path}' cannot be read: {err}") from err
+            raise LoadFailed(
+                f"the labels {excerpt(output.label_filename)} cannot be read: {_reason(err)}"
+            ) from err
     return labels
-
-
-def ignored_options(config: Any) -> tuple[str, ...]:
-    """The fields of a configuration that are set and that this server does not act on."""
-    return tuple(sorted(each.name for each, _ in config.ListFields() if each.name not in _HONOURED))
 
 
 def config_of(name: str, signature: Signature, *, written: Any | None = None) -> Any:
@@ -127,6 +135,11 @@ def config_as_json(config: Any) -> dict[str, Any]:
     )
     _narrow(written, config.DESCRIPTOR)
     return written
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    """Without the path, which is the server's own."""
+    return str(error) if isinstance(error, UnicodeDecodeError) else str(error.strerror)
 
 
 def _tensor(said: Any | None, spec: TensorSpec, skipped: int, *, field: str) -> Any:

@@ -49,6 +49,7 @@ class ServedModel:
         properties: what is known of it, for people: verification, provider, golden error.
         config: what its ``config.pbtxt`` says, as a ``ModelConfig`` message, if it has one.
         labels: of the classes of an output, by its name.
+        load_s: seconds that it took to load and to verify.
         recorder: keeps its statistics.
     """
 
@@ -60,12 +61,18 @@ class ServedModel:
     properties: Mapping[str, str] = field(default_factory=dict)
     config: Any | None = None
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    load_s: float = 0.0
     recorder: Recorder = field(default_factory=Recorder, compare=False)
 
     @property
     def batching(self) -> Batching:
         """Whether requests of different clients may be computed as one batch, and why."""
         return self.consistency.batching
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether its configuration has a batch, so that an inference is a row of a request."""
+        return self.config is not None and self.config.max_batch_size > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,21 +107,20 @@ class Registry:
         """A version is being loaded; it may be new."""
         self._move(VersionEntry(name=name, version=version, state=State.LOADING))
 
-    def finish_loading(self, model: ServedModel) -> None:
-        """A version that was loading can answer now."""
-        self._move(
-            VersionEntry(name=model.name, version=model.version, state=State.READY, model=model)
-        )
+    def finish_loading(self, model: ServedModel, *, reason: str = "") -> None:
+        """A version that was loading can answer now; the reason is what else there is to say."""
+        self._move(_ready(model, reason))
 
     def fail_loading(self, name: str, version: int, *, reason: str) -> None:
         """A version that was loading cannot be served."""
         self._move(VersionEntry(name=name, version=version, state=State.UNAVAILABLE, reason=reason))
 
-    def replace(self, model: ServedModel) -> None:
-        """Another model takes the place of the READY one, at once."""
-        self._move(
-            VersionEntry(name=model.name, version=model.version, state=State.READY, model=model)
-        )
+    def replace(self, model: ServedModel, *, reason: str = "") -> None:
+        """Another model takes the place of the READY one, at once, and goes on with its counts."""
+        before = self._entries[model.name][model.version].model
+        if before is not None:
+            model.recorder.take_over(before.recorder)
+        self._move(_ready(model, reason))
 
     def keep(self, name: str, version: int, *, reason: str) -> None:
         """A READY version stays, for a reason that the index tells."""
@@ -143,6 +149,14 @@ class Registry:
                 is_wanted=False,
             )
         )
+
+    def dismiss(self, name: str, version: int) -> None:
+        """A version that nothing answers for, whatever the reason is, need not answer any more."""
+        with self._lock:
+            entry = self._entries[name][version]
+            if entry.state is not State.UNAVAILABLE:
+                raise ValueError(f"'{name}' version {version} is {entry.state}")
+            self._put(replace(entry, reason="unloaded", is_wanted=False))
 
     def remove(self, name: str, version: int) -> None:
         """Forget a version that nothing answers for: it is not in the repository any more."""
@@ -208,8 +222,18 @@ class Registry:
                     f"'{entry.name}' version {entry.version} cannot go from {state}"
                     f" to {entry.state}"
                 )
-            # a new mapping, so that readers never see one that changes under them
-            self._entries = {**self._entries, entry.name: {**versions, entry.version: entry}}
+            self._put(entry)
+
+    def _put(self, entry: VersionEntry) -> None:
+        # new mappings, so that readers never see one that changes under them
+        versions = {**self._entries.get(entry.name, {}), entry.version: entry}
+        self._entries = {**self._entries, entry.name: versions}
+
+
+def _ready(model: ServedModel, reason: str) -> VersionEntry:
+    return VersionEntry(
+        name=model.name, version=model.version, state=State.READY, reason=reason, model=model
+    )
 
 
 def _not_answering(entry: VersionEntry) -> ModelNotReady | ModelUnknown:

@@ -3,22 +3,23 @@
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 import structlog
-import uvicorn
 
 from bundle import ProviderUnavailable, resolve
-from service.errors import AddressUnavailable, ProviderMissing
+from service.errors import ProviderMissing
 from service.grpc.server import GrpcServer
 from service.http import create_app
+from service.http.monitoring import create_monitoring_app
+from service.http.server import HttpServer, bind
 from service.lifecycle import Service
-from service.loading import check_repository
 from service.logs import configure_logging
+from service.repository import check_repository
 from service.settings import Settings
+from service.tls import Tls
 
 __all__ = ["serve"]
 
@@ -35,29 +36,37 @@ def serve(settings: Settings) -> None:
     run cannot be stopped from outside.
 
     Raises:
-        StartupError: the repository, the provider or the address is not there.
+        StartupError: the repository, the provider, the address, a key or a certificate is not
+            there, or is none.
     """
-    configure_logging(log_format=settings.log_format, level=settings.log_level)
+    logs = configure_logging(log_format=settings.log_format, level=settings.log_level)
     check_repository(settings.repository)
     _check_provider(settings)
-    listener = _bind(settings.host, settings.http_port)
-    service = Service(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(
+    tls = Tls.of(settings)
+    with ExitStack() as stack:
+        listener = stack.enter_context(bind(settings.host, settings.http_port))
+        for_metrics = None
+        if settings.metrics_port != "none":
+            for_metrics = stack.enter_context(bind(settings.host, settings.metrics_port))
+        service = Service(settings, logs=logs)
+        http = HttpServer(
             create_app(settings, service=service),
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            ws="none",
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=settings.keep_alive_s,
-            timeout_graceful_shutdown=settings.shutdown_grace_s,
+            settings,
+            listener=listener,
+            context=tls.context() if tls else None,
         )
-    )
-    loop_factory = server.config.get_loop_factory()  # uvloop's
-    with listener, _signals_end_only(server), asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(_serve(settings, service, server, listener))
+        servers = [http]
+        if for_metrics is not None:
+            metrics = HttpServer(
+                create_monitoring_app(service),
+                settings,
+                listener=for_metrics,
+                context=tls.context(ask_clients=False) if tls else None,
+            )
+            servers.append(metrics)
+        stack.enter_context(_signals_end_only(http))
+        runner = asyncio.Runner(loop_factory=http.config.get_loop_factory())  # uvloop's
+        stack.enter_context(runner).run(_serve(service, settings, servers, tls))
     if service.pool.pending:
         _log.error("stopped with runs unfinished", runs=service.pool.pending)
         os._exit(1)  # leaving otherwise waits for their threads, which nothing can end
@@ -65,34 +74,34 @@ def serve(settings: Settings) -> None:
 
 
 async def _serve(
-    settings: Settings, service: Service, server: uvicorn.Server, listener: socket.socket
+    service: Service, settings: Settings, servers: list[HttpServer], tls: Tls | None
 ) -> None:
-    """Both transports over one service, until the HTTP server is told to stop."""
-    grpc_server = GrpcServer(
-        service.plane,
-        service.control,
-        host=settings.host,
-        port=settings.grpc_port,
-        max_request_bytes=settings.max_request_bytes,
-        grace_s=settings.shutdown_grace_s,
-    )
+    """Everything over one service, until the first of the servers is told to stop."""
+    http, *beside = servers
+    grpc_server = GrpcServer(service, settings, tls)
     async with service, grpc_server:
-        address, port = listener.getsockname()[:2]
-        host = f"[{address}]" if ":" in address else address
         _log.info(
             "listening",
-            url=f"http://{host}:{port}",
-            grpc=f"{host}:{grpc_server.port}",
+            url=http.url,
+            grpc=f"{http.host}:{grpc_server.port}",
+            metrics=beside[0].url if beside else None,
+            **service.guard.rules,
             repository=str(settings.repository),
         )
-        await asyncio.gather(server.serve(sockets=[listener]), _stop_together(server, grpc_server))
+        await asyncio.gather(
+            *(server.serve() for server in servers), _stop_together(http, grpc_server, beside)
+        )
 
 
-async def _stop_together(server: uvicorn.Server, grpc_server: GrpcServer) -> None:
-    """Let gRPC's calls finish while HTTP's do, and not after them."""
-    while not server.should_exit:  # noqa: ASYNC110  # uvicorn has a flag and no event
+async def _stop_together(
+    http: HttpServer, grpc_server: GrpcServer, beside: list[HttpServer]
+) -> None:
+    """Let gRPC's calls finish while HTTP's do, and not after them; metrics are told until then."""
+    while not http.should_exit:  # noqa: ASYNC110  # uvicorn has a flag and no event
         await asyncio.sleep(_POLL_S)
     await grpc_server.stop()
+    for server in beside:
+        server.should_exit = True
 
 
 def _check_provider(settings: Settings) -> None:
@@ -102,24 +111,14 @@ def _check_provider(settings: Settings) -> None:
         raise ProviderMissing(str(err)) from err
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, UnicodeError) as err:  # the latter: a name that no host can have
-        reason = err.strerror if isinstance(err, OSError) else err
-        raise AddressUnavailable(
-            f"cannot listen on {host}:{port}: {reason}; choose another host or port"
-        ) from err
-
-
 @contextmanager
-def _signals_end_only(server: uvicorn.Server) -> Iterator[None]:
-    # uvicorn handles the signals while it serves; once it has stopped it raises them again, which
-    # by default would end the process with that signal instead of returning from here.
-    def stop(_: int, __: FrameType | None) -> None:
+def _signals_end_only(server: HttpServer) -> Iterator[None]:
+    """Make the two signals stop the server, or the process while it does not serve yet."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
         if not server.started:
             raise SystemExit(0)
+        server.handle_exit(number, frame)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -2,9 +2,11 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -15,10 +17,14 @@ from pydantic_settings import (
 from bundle.providers import ProviderPolicy
 from service.errors import SettingsInvalid
 from service.machine import usable_cores
+from service.repository.location import read_place
 
 __all__ = ["ENVIRONMENT_PREFIX", "Settings", "load_settings"]
 
 ENVIRONMENT_PREFIX = "NORMSERVE_"
+
+_SECRETS = (("admin_key",), ("inference_keys",), ("repository",))
+"""Where problems are whose values no message tells."""
 
 
 class _StrictEnvironment(EnvSettingsSource):
@@ -36,6 +42,14 @@ class _StrictEnvironment(EnvSettingsSource):
         return super().__call__()
 
 
+def _url_or_nothing(text: str) -> str:
+    url = urlsplit(text)
+    is_url = url.scheme in {"http", "https"} and url.hostname and not (url.query or url.fragment)
+    if text and not is_url:
+        raise ValueError("it must be the URL of a collector, such as http://127.0.0.1:4318")
+    return text
+
+
 class Settings(BaseSettings):
     """Everything about the service that can be chosen.
 
@@ -50,10 +64,18 @@ class Settings(BaseSettings):
         extra="forbid",
         use_attribute_docstrings=True,
         env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
-    repository: Path = Path("model_repository")
-    """The folder of the models, each ``<model>/<version>/model.onnx``."""
+    repository: Annotated[Path | str, BeforeValidator(read_place)] = Path("model_repository")
+    """The folder of the models, each ``<model>/<version>/model.onnx``; or the URL of one, in S3,
+    Google Cloud Storage, Azure Blob Storage or on a web server."""
+
+    repository_cache: Path | None = None
+    """The folder for copies of models that are elsewhere; ``~/.cache/normserve`` if left out."""
+
+    repository_max_bytes: int = Field(default=64 * 2**30, ge=1)
+    """The bytes that copies of models may take."""
 
     host: str = "127.0.0.1"
     """The address to listen on; ``0.0.0.0`` for every IPv4 address of this machine."""
@@ -63,6 +85,34 @@ class Settings(BaseSettings):
 
     grpc_port: int = Field(default=8001, ge=0, le=65535)
     """The port of gRPC; 0 takes a free one and logs which."""
+
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | Literal["none"] = 8002
+    """The port of the metrics and of health, which asks for no key; 0 takes a free one and logs
+    which, ``none`` is no such port."""
+
+    admin_key: SecretStr | None = None
+    """The key for operations that change the server; without one they are open while it is bound
+    to loopback, and off otherwise."""
+
+    admin_key_file: Path | None = None
+    """A file with that key in it, instead."""
+
+    inference_keys: SecretStr | None = None
+    """The keys for inference, separated by commas or blanks; open to everybody if left out."""
+
+    inference_keys_file: Path | None = None
+    """A file with those keys in it, one a line, instead."""
+
+    tls_certificate_file: Path | None = None
+    """The certificate (PEM, with those between it and its root) that HTTP and gRPC are encrypted
+    with; not encrypted if left out."""
+
+    tls_key_file: Path | None = None
+    """The certificate's private key (PEM, not encrypted)."""
+
+    tls_client_ca_file: Path | None = None
+    """The certificates (PEM) of which one must have signed a client's own; clients need none if
+    left out."""
 
     provider: ProviderPolicy = ProviderPolicy.AUTO
     """Where models run: ``cpu``, ``cuda`` (an error at start where there is none), or ``auto``
@@ -79,6 +129,10 @@ class Settings(BaseSettings):
 
     max_request_bytes: int = Field(default=64 * 2**20, ge=1)
     """The largest body of a request in bytes, both as sent and decompressed."""
+
+    client_shared_memory: bool = False
+    """Whether clients may register regions of this machine's shared memory, and have tensors read
+    from and written to them."""
 
     compression_level: int = Field(default=1, ge=0, le=9)
     """How hard replies are compressed for clients that accept gzip or deflate; 0 is not at all."""
@@ -104,9 +158,20 @@ class Settings(BaseSettings):
     canary_max_bytes: int = Field(default=64 * 2**20, ge=1)
     """Bytes of tensors that may wait for the canary."""
 
-    model_control: Literal["none", "explicit"] = "explicit"
-    """Whether clients may load and unload models: ``explicit``, or ``none`` for those of the start
-    only."""
+    model_control: Literal["none", "explicit", "poll"] = "explicit"
+    """Who may change the models: clients by load and unload (``explicit``), they and whoever
+    changes the repository (``poll``), or nobody (``none``)."""
+
+    poll_seconds: float = Field(default=15.0, ge=0.1)
+    """Seconds between two looks at the repository, with ``poll``; a change is taken up at the
+    second look that sees it."""
+
+    version_policy: Annotated[int, Field(ge=1)] | Literal["latest", "all"] = "latest"
+    """Which versions of a model are served where its ``config.pbtxt`` does not say: the latest one,
+    so many of the latest, or all."""
+
+    provenance: bool = False
+    """Whether each reply says how it came about; otherwise those that are asked to."""
 
     strict_readiness: bool = True
     """Whether the server is ready only while every model version in the repository is; otherwise it
@@ -123,6 +188,14 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important lines that are logged; one line a request is ``info``."""
+
+    otel_endpoint: Annotated[str, AfterValidator(_url_or_nothing)] = ""
+    """The URL of an OpenTelemetry collector that traces are sent to (OTLP over HTTP), such as
+    ``http://127.0.0.1:4318``; empty is none."""
+
+    trace_ratio: float | None = Field(default=None, ge=0.0, le=1.0)
+    """The fraction of requests without a trace of their own that are traced; what
+    ``OTEL_TRACES_SAMPLER`` says if left out, and all if that is not there either."""
 
     @classmethod
     def settings_customise_sources(
@@ -150,7 +223,13 @@ def load_settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as err:
         problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']} (got {problem['input']!r})"
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}{_got(problem)}"
             for problem in err.errors()
         )
         raise SettingsInvalid(f"these settings cannot be: {problems}") from err
+
+
+def _got(problem: ErrorDetails) -> str:
+    """What was given instead, unless it is a secret."""
+    is_secret = problem["loc"][:1] in _SECRETS
+    return "" if is_secret else f" (got {problem['input']!r})"

@@ -1,4 +1,4 @@
-"""What a model takes and gives, and whether a request fits it. Knows no wire format and no data.
+"""What a model takes and gives, and whether a request fits it. Knows no wire format, reads no data.
 
 Everything here is decided by names, datatypes and shapes alone, before any element is looked at
 and before anything is allocated.
@@ -7,6 +7,8 @@ and before anything is allocated.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from bundle.manifest import DimensionRange
 from bundle.tensors import Datatype, TensorSpec
@@ -28,15 +30,20 @@ class Signature:
         outputs: in the model's order.
         dimensions: for which sizes of its named dynamic dimensions the model was made; those that
             are not here may have any.
+        max_rows: that a request may have, where its first dimension is a batch.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     dimensions: Mapping[str, DimensionRange] = field(default_factory=dict)
+    max_rows: int | None = None
     _inputs: dict[str, TensorSpec] = field(init=False, repr=False, compare=False)
     _outputs: dict[str, TensorSpec] = field(init=False, repr=False, compare=False)
+    _has_rows: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        has_rows = all(spec.shape and isinstance(spec.shape[0], str) for spec in self.inputs)
+        object.__setattr__(self, "_has_rows", bool(self.inputs) and has_rows)
         object.__setattr__(self, "_inputs", {spec.name: spec for spec in self.inputs})
         object.__setattr__(self, "_outputs", {spec.name: spec for spec in self.outputs})
 
@@ -90,6 +97,11 @@ class Signature:
             )
         for size, wanted in zip(shape, spec.shape, strict=True):
             self._check_range(name, size, wanted)
+        if self.max_rows is not None and shape and shape[0] > self.max_rows:
+            raise InputMismatch(
+                f"input {excerpt(name)} has {shape[0]} rows;"
+                f" the model takes batches of {self.max_rows} at most"
+            )
         if 0 in shape and math.prod(size or 1 for size in shape) > _LARGEST_EMPTY_SHAPE:
             raise TensorInvalid(
                 f"input {excerpt(name)} is empty but its shape is {_written(shape)}; the other"
@@ -121,6 +133,20 @@ class Signature:
         if missing:
             got = ", ".join(sorted(map(excerpt, names))) or "none"
             raise InputMismatch(f"the model also wants {_names(missing)}; the request has {got}")
+
+    def rows(self, given: Mapping[str, np.ndarray]) -> int:
+        """How many rows a request has: the length of axis 0, where every input's is dynamic.
+
+        Args:
+            given: the inputs of the request.
+
+        Returns:
+            1 where the model has inputs without such an axis, or they differ in its length.
+        """
+        if not self._has_rows:
+            return 1
+        lengths = {len(array) for array in given.values()}
+        return lengths.pop() if len(lengths) == 1 else 1
 
     def select(self, wanted: Iterable[str]) -> tuple[str, ...]:
         """The outputs wanted, in the model's order, each once; all of them when none is named.

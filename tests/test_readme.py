@@ -54,8 +54,9 @@ def url(folder):
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     command = block("bash", "normserve serve").partition("#")[0].split()
+    ports = ["--http-port", str(port), "--grpc-port", "0", "--metrics-port", "none"]
     process = subprocess.Popen(
-        [*command, "--http-port", str(port), "--grpc-port", "0", "--log-level", "error"],
+        [*command, *ports, "--log-level", "error"],
         cwd=folder,
         env=environment(),
     )

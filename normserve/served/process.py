@@ -149,6 +149,7 @@ def server_of(repository: Path, *, policy: ProviderPolicy, threads: int) -> Iter
         "--repository": repository.resolve(),
         "--http-port": 0,
         "--grpc-port": 0,
+        "--metrics-port": "none",
         "--provider": policy,
         "--threads": threads,
         "--log-format": "json",

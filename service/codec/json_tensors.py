@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from bundle.tensors import Datatype
+from service.codec.numbers import Numbers, Unusual
 from service.codec.text import kind
 from service.errors import NotJsonRepresentable, TensorInvalid, excerpt
 
@@ -38,7 +39,7 @@ def array_from_json(
     """The array that an input's ``data`` writes down.
 
     Args:
-        data: the parsed JSON value.
+        data: the parsed JSON value, or the numbers that it holds.
         name: the input's, for messages.
         datatype: the datatype that the request declares.
         shape: the shape that the request declares; each dimension is at least 0.
@@ -49,12 +50,15 @@ def array_from_json(
     Raises:
         TensorInvalid: the data are no array, have another number of elements, are nested other
             than the shape, or an element is of the wrong kind or out of range.
+        Unusual: the same, where the data are `Numbers`.
     """
     if datatype in _HALF:
         raise TensorInvalid(
             f"input {excerpt(name)} is {datatype}, which JSON cannot carry;"
             " send it as binary tensor data"
         )
+    if isinstance(data, Numbers):
+        return _from_numbers(data, name=name, datatype=datatype, shape=shape)
     if not isinstance(data, list):
         raise TensorInvalid(f"'data' of input {excerpt(name)} must be an array; got {kind(data)}")
     elements = _flattened(data, name=name, shape=shape)
@@ -63,7 +67,7 @@ def array_from_json(
         array = np.empty(len(elements), dtype=object)
         array[:] = [element.encode() for element in elements]
     elif datatype is Datatype.FP32:
-        array = _single_precision(elements, name=name)
+        array = _single_precision(np.array(elements, dtype=np.float64), name=name)
     else:
         try:
             array = np.array(elements, dtype=datatype.numpy)
@@ -152,8 +156,22 @@ def _check_kinds(elements: list[Any], *, name: str, datatype: Datatype) -> None:
     )
 
 
-def _single_precision(elements: list[float], *, name: str) -> np.ndarray:
-    doubles = np.array(elements, dtype=np.float64)
+def _from_numbers(
+    data: Numbers, *, name: str, datatype: Datatype, shape: tuple[int, ...]
+) -> np.ndarray:
+    values = data.read(datatype)
+    if data.shape not in (shape, (math.prod(shape),)):
+        raise Unusual
+    if datatype is Datatype.FP32:
+        return _single_precision(values, name=name).reshape(shape)
+    if datatype is not Datatype.FP64:
+        limits = np.iinfo(datatype.lower())
+        if values.size and (values.min() < limits.min or values.max() > limits.max):
+            raise Unusual
+    return values.astype(datatype.numpy, copy=False).reshape(shape)
+
+
+def _single_precision(doubles: np.ndarray, *, name: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         singles = doubles.astype(np.float32)
     if not np.isfinite(singles).all():

@@ -9,24 +9,23 @@ an answer that leaves it out would be a wrong one.
 from collections.abc import Mapping
 from typing import Any
 
-from bundle.tensors import TensorSpec
-from service.classification import check_classifiable
 from service.codec.text import kind, optional_object
 from service.errors import ParameterInvalid, excerpt
-from service.inference import Parameter
+from service.inference import Parameter, Placement
 
 __all__ = [
     "check_request",
-    "class_count",
     "flag",
-    "input_parameters",
-    "output_parameters",
-    "refuse_shared_memory",
+    "given_parameters",
+    "placement",
+    "placement_parameters",
     "request_parameters",
     "size",
 ]
 
-_SHARED_MEMORY = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size")
+_REGION = "shared_memory_region"
+_OFFSET = "shared_memory_offset"
+_BYTE_SIZE = "shared_memory_byte_size"
 _PRIVATE_PREFIX = "triton_"
 _UNSIGNED = frozenset({"priority", "timeout"})
 _FLAGS = frozenset({"sequence_start", "sequence_end", "binary_data_output"})
@@ -40,7 +39,7 @@ def request_parameters(request: dict[str, Any]) -> dict[str, Parameter]:
         ParameterInvalid: a value is an array or an object, a name is reserved, or a parameter that
             the protocol defines has another type.
     """
-    parameters = _parameters(request, of="the request")
+    parameters = given_parameters(request, of="the request")
     check_request(parameters)
     return parameters
 
@@ -65,46 +64,24 @@ def check_request(parameters: Mapping[str, Parameter]) -> None:
             raise _wrong(name, value, wanted="an integer or a string")
 
 
-def input_parameters(tensor: dict[str, Any], name: str) -> dict[str, Parameter]:
-    """The parameters of one input.
+def given_parameters(fields: dict[str, Any], *, of: str) -> dict[str, Parameter]:
+    """The parameters of a request, an input or an output; those that are null are left out.
 
     Raises:
         JsonInvalid: ``parameters`` is no object.
-        ParameterInvalid: a value is an array or an object, or shared memory is asked for.
+        ParameterInvalid: a value is an array or an object.
     """
-    parameters = _parameters(tensor, of=f"input {excerpt(name)}")
-    refuse_shared_memory(parameters, of=f"input {excerpt(name)}")
-    return parameters
+    parameters = optional_object(fields, "parameters", of=of)
+    for name, value in parameters.items():
+        if isinstance(value, list | dict):
+            raise ParameterInvalid(
+                f"parameter {excerpt(name)} of {of} is {kind(value)};"
+                " it must be a string, a number or a boolean"
+            )
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
-def output_parameters(tensor: dict[str, Any], name: str) -> dict[str, Parameter]:
-    """The parameters of one wanted output.
-
-    Raises:
-        JsonInvalid: ``parameters`` is no object.
-        ParameterInvalid: a value is an array or an object, or shared memory is asked for.
-    """
-    parameters = _parameters(tensor, of=f"output {excerpt(name)}")
-    refuse_shared_memory(parameters, of=f"output {excerpt(name)}")
-    return parameters
-
-
-def class_count(parameters: Mapping[str, Parameter], output: TensorSpec) -> int | None:
-    """How many classes are wanted in place of an output; ``None`` where it is wanted itself.
-
-    Raises:
-        ParameterInvalid: it is no number of classes, or the output has none.
-    """
-    count = parameters.get("classification")
-    if count is None or (type(count) is int and count == 0):
-        return None
-    if type(count) is not int or count < 0:
-        raise _wrong("classification", count, wanted="a number of classes, at least 0")
-    check_classifiable(output.name, output.datatype)
-    return count
-
-
-def flag(parameters: dict[str, Parameter], name: str) -> bool | None:
+def flag(parameters: Mapping[str, Parameter], name: str) -> bool | None:
     """A parameter that is true or false, or ``None`` where it was not given.
 
     Raises:
@@ -116,7 +93,7 @@ def flag(parameters: dict[str, Parameter], name: str) -> bool | None:
     return value
 
 
-def size(parameters: dict[str, Parameter], name: str) -> int | None:
+def size(parameters: Mapping[str, Parameter], name: str) -> int | None:
     """A parameter that is a number of bytes, or ``None`` where it was not given.
 
     Raises:
@@ -128,29 +105,32 @@ def size(parameters: dict[str, Parameter], name: str) -> int | None:
     return value
 
 
-def _parameters(fields: dict[str, Any], *, of: str) -> dict[str, Parameter]:
-    parameters = optional_object(fields, "parameters", of=of)
-    for name, value in parameters.items():
-        if isinstance(value, list | dict):
-            raise ParameterInvalid(
-                f"parameter {excerpt(name)} of {of} is {kind(value)};"
-                " it must be a string, a number or a boolean"
-            )
-    return {name: value for name, value in parameters.items() if value is not None}
-
-
-def refuse_shared_memory(parameters: Mapping[str, Parameter], *, of: str) -> None:
-    """Refuse a tensor that is to be read from, or written to, shared memory.
+def placement(parameters: Mapping[str, Parameter], *, of: str) -> Placement | None:
+    """Where in shared memory a tensor is, or goes to; ``None`` where it travels itself.
 
     Raises:
-        ParameterInvalid: it is.
+        ParameterInvalid: the place is not given whole, or with values of the wrong types.
     """
-    asked = next((name for name in _SHARED_MEMORY if name in parameters), None)
-    if asked is not None:
-        raise ParameterInvalid(
-            f"{of} has the parameter {asked!r}, and this server does not offer shared memory;"
-            " send the tensor in the request"
-        )
+    if _REGION not in parameters:
+        for stray in (_BYTE_SIZE, _OFFSET):
+            if stray in parameters:
+                raise ParameterInvalid(f"{of} has the parameter {stray!r} and no {_REGION!r}")
+        return None
+    region = parameters[_REGION]
+    if not isinstance(region, str):
+        raise _wrong(_REGION, region, wanted="a string")
+    byte_size = size(parameters, _BYTE_SIZE)
+    if byte_size is None:
+        raise ParameterInvalid(f"{of} has the parameter {_REGION!r} and no {_BYTE_SIZE!r}")
+    return Placement(region=region, offset=size(parameters, _OFFSET) or 0, byte_size=byte_size)
+
+
+def placement_parameters(place: Placement) -> dict[str, Parameter]:
+    """The parameters that say where in shared memory a tensor is."""
+    parameters: dict[str, Parameter] = {_REGION: place.region, _BYTE_SIZE: place.byte_size}
+    if place.offset:
+        parameters[_OFFSET] = place.offset
+    return parameters
 
 
 def _wrong(name: str, value: Parameter, *, wanted: str) -> ParameterInvalid:

@@ -12,6 +12,7 @@ import orjson
 
 from service.codec.binary_tensors import bytes_from_array
 from service.codec.json_tensors import json_from_array
+from service.codec.parameters import placement_parameters
 from service.inference import InferenceReply
 
 __all__ = ["EncodedReply", "encode_reply"]
@@ -49,7 +50,9 @@ def encode_reply(reply: InferenceReply, *, binary_outputs: AbstractSet[str]) -> 
             "datatype": datatype.value,
             "shape": output.array.shape,
         }
-        if name in binary_outputs:
+        if output.placement is not None:
+            tensor["parameters"] = placement_parameters(output.placement)
+        elif name in binary_outputs:
             blob = bytes_from_array(output.array, datatype=datatype)
             tensor["parameters"] = {"binary_data_size": len(blob)}
             blobs.append(blob)
@@ -62,6 +65,8 @@ def encode_reply(reply: InferenceReply, *, binary_outputs: AbstractSet[str]) -> 
     }
     if reply.id is not None:
         fields["id"] = reply.id
+    if reply.parameters:
+        fields["parameters"] = dict(reply.parameters)
     fields["outputs"] = outputs
     header = orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY)
     if not any(blobs):

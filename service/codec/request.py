@@ -5,8 +5,9 @@ https://github.com/triton-inference-server/server, docs/protocol/extension_binar
 Every check that can be made on names, types and sizes comes before the first allocation.
 """
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +16,9 @@ import numpy as np
 from bundle.tensors import Datatype
 from service.codec.binary_tensors import array_from_bytes
 from service.codec.json_tensors import array_from_json, check_json_can_carry
-from service.codec.parameters import (
-    class_count,
-    flag,
-    input_parameters,
-    output_parameters,
-    request_parameters,
-    size,
-)
+from service.codec.numbers import WORTHWHILE_BYTES, Unusual, parse_numbers
+from service.codec.outputs import WantedOutputs, wanted_outputs
+from service.codec.parameters import given_parameters, placement, request_parameters, size
 from service.codec.text import array_field, kind, optional_text, parse_object, text_field
 from service.errors import (
     BodyCorrupt,
@@ -32,7 +28,7 @@ from service.errors import (
     TensorInvalid,
     excerpt,
 )
-from service.inference import InferenceRequest
+from service.inference import InferenceRequest, Parameter, Placement, SharedInput
 from service.signature import Signature
 
 __all__ = ["DecodedRequest", "decode_raw_request", "decode_request"]
@@ -66,16 +62,28 @@ def decode_request(
         )
     view = memoryview(body)
     length = len(body) if header_length is None else header_length
-    fields = parse_object(body if length == len(body) else view[:length])
+    text = body if length == len(body) else view[:length]
+    if length == len(body) >= WORTHWHILE_BYTES:  # with binary tensors, JSON has no long arrays
+        with contextlib.suppress(Unusual):
+            return _decode(parse_numbers(text), view[length:], signature)
+    return _decode(parse_object(text), view[length:], signature)
+
+
+def _decode(fields: dict[str, Any], blobs: memoryview, signature: Signature) -> DecodedRequest:
     parameters = request_parameters(fields)
-    outputs, binary_outputs, classes = _decode_outputs(fields, parameters, signature)
+    wanted = wanted_outputs(_listed_outputs(fields), signature)
+    by_default = parameters.get("binary_data_output") is True
+    binary_outputs = _binary_outputs(wanted, signature, by_default=by_default)
+    inputs, shared_inputs = _decode_inputs(fields, blobs, signature)
     return DecodedRequest(
         InferenceRequest(
             id=optional_text(fields, "id", of="the request") or None,
             parameters=parameters,
-            inputs=_decode_inputs(fields, view[length:], signature),
-            outputs=outputs,
-            classes=classes,
+            inputs=inputs,
+            outputs=wanted.names,
+            classes=wanted.classes,
+            shared_inputs=shared_inputs,
+            shared_outputs=wanted.placements,
         ),
         binary_outputs,
     )
@@ -100,6 +108,11 @@ def decode_raw_request(body: bytes, signature: Signature) -> DecodedRequest:
     if spec.datatype is Datatype.BYTES:
         shape = tuple(1 if isinstance(dim, str) else dim for dim in spec.shape)
         signature.check_input(spec.name, spec.datatype, shape)
+        if not body:
+            raise TensorInvalid(
+                f"the body is empty, and a raw binary request is one BYTES element of input"
+                f" {excerpt(spec.name)}: send a JSON header if that is to be empty"
+            )
         if any(dim != 1 for dim in shape):
             raise InputMismatch(
                 f"a raw binary request is one BYTES element; input {excerpt(spec.name)} has"
@@ -141,34 +154,47 @@ def _deduce_shape(byte_count: int, signature: Signature) -> tuple[int, ...]:
 
 def _decode_inputs(
     fields: dict[str, Any], blobs: memoryview, signature: Signature
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], dict[str, SharedInput]]:
     arrays: dict[str, np.ndarray] = {}
+    shared: dict[str, SharedInput] = {}
     for tensor in array_field(fields, "inputs", of="the request"):
         if not isinstance(tensor, dict):
             raise JsonInvalid(f"each of 'inputs' must be an object; got {kind(tensor)}")
         name = text_field(tensor, "name", of="an input")
-        if name in arrays:
-            raise InputMismatch(f"input {excerpt(name)} is given twice")
-        datatype = _datatype(tensor, name)
-        shape = _shape(tensor, name)
+        of = f"input {excerpt(name)}"
+        if name in arrays or name in shared:
+            raise InputMismatch(f"{of} is given twice")
+        datatype = _datatype(tensor, of=of)
+        shape = _shape(tensor, of=of)
         signature.check_input(name, datatype, shape)
-        blob_size = size(input_parameters(tensor, name), "binary_data_size")
+        parameters = given_parameters(tensor, of=of)
+        blob_size = size(parameters, "binary_data_size")
+        place = placement(parameters, of=of)
         data = tensor.get("data")
-        if (blob_size is None) == (data is None):
-            both = "both" if blob_size is not None else "neither"
-            raise ParameterInvalid(
-                f"input {excerpt(name)} has {both} of 'data' and the parameter"
-                " 'binary_data_size'; it wants exactly one of them"
-            )
-        if blob_size is None:
-            arrays[name] = array_from_json(data, name=name, datatype=datatype, shape=shape)
-        else:
+        if (data is None) + (blob_size is None) + (place is None) != 2:
+            raise _sources_invalid(of, data, blob_size, place)
+        if place is not None:
+            shared[name] = SharedInput(datatype=datatype, shape=shape, placement=place)
+        elif blob_size is not None:
             blob, blobs = _cut(blobs, blob_size, name)
             arrays[name] = array_from_bytes(blob, name=name, datatype=datatype, shape=shape)
-    signature.check_complete(arrays)
+        else:
+            arrays[name] = array_from_json(data, name=name, datatype=datatype, shape=shape)
+    signature.check_complete((*arrays, *shared))
     if blobs:
         raise BodyCorrupt(f"the body goes on for {len(blobs)} bytes after the last input")
-    return arrays
+    return arrays, shared
+
+
+def _sources_invalid(
+    of: str, data: object, blob_size: int | None, place: Placement | None
+) -> ParameterInvalid:
+    sources = {"'data'": data, "'binary_data_size'": blob_size, "'shared_memory_region'": place}
+    got = " and ".join(name for name, source in sources.items() if source is not None)
+    return ParameterInvalid(
+        f"{of} has {got or 'no data'}; it wants exactly one of 'data' and the parameters"
+        " 'binary_data_size' and 'shared_memory_region'"
+    )
 
 
 def _cut(blobs: memoryview, length: int, name: str) -> tuple[memoryview, memoryview]:
@@ -180,48 +206,44 @@ def _cut(blobs: memoryview, length: int, name: str) -> tuple[memoryview, memoryv
     return blobs[:length], blobs[length:]
 
 
-def _datatype(tensor: dict[str, Any], name: str) -> Datatype:
-    given = text_field(tensor, "datatype", of=f"input {excerpt(name)}")
+def _datatype(tensor: dict[str, Any], *, of: str) -> Datatype:
+    given = text_field(tensor, "datatype", of=of)
     try:
         return Datatype(given)
     except ValueError:
         raise TensorInvalid(
-            f"input {excerpt(name)} has the datatype {excerpt(given)};"
-            f" the protocol has {', '.join(Datatype)}"
+            f"{of} has the datatype {excerpt(given)}; the protocol has {', '.join(Datatype)}"
         ) from None
 
 
-def _shape(tensor: dict[str, Any], name: str) -> tuple[int, ...]:
-    shape = array_field(tensor, "shape", of=f"input {excerpt(name)}")
+def _shape(tensor: dict[str, Any], *, of: str) -> tuple[int, ...]:
+    shape = array_field(tensor, "shape", of=of)
     for dimension in shape:
         if type(dimension) is not int or dimension < 0:
             raise TensorInvalid(
-                f"input {excerpt(name)} has {excerpt(dimension)} in its shape;"
-                " each dimension is an integer of at least 0"
+                f"{of} has {excerpt(dimension)} in its shape; each dimension is an integer of at"
+                " least 0"
             )
     return tuple(shape)
 
 
-def _decode_outputs(
-    fields: dict[str, Any], parameters: Mapping[str, object], signature: Signature
-) -> tuple[tuple[str, ...], frozenset[str], dict[str, int]]:
-    by_default = parameters.get("binary_data_output") is True
-    wanted: dict[str, bool] = {}
-    classes: dict[str, int] = {}
-    listed = fields.get("outputs")
-    for tensor in [] if listed is None else array_field(fields, "outputs", of="the request"):
+def _listed_outputs(fields: dict[str, Any]) -> Iterator[tuple[str, dict[str, Parameter]]]:
+    if fields.get("outputs") is None:
+        return
+    for tensor in array_field(fields, "outputs", of="the request"):
         if not isinstance(tensor, dict):
             raise JsonInvalid(f"each of 'outputs' must be an object; got {kind(tensor)}")
         name = text_field(tensor, "name", of="an output")
-        asked = output_parameters(tensor, name)
-        binary = flag(asked, "binary_data")
-        wanted[name] = by_default if binary is None else binary
-        count = class_count(asked, signature.output(name))
-        if count is not None:
-            classes[name] = count
-    outputs = signature.select(wanted)
-    for name in outputs:
-        if not wanted.get(name, by_default) and name not in classes:
+        yield name, given_parameters(tensor, of=f"output {excerpt(name)}")
+
+
+def _binary_outputs(
+    wanted: WantedOutputs, signature: Signature, *, by_default: bool
+) -> frozenset[str]:
+    """Those that travel behind the JSON. The others are known to be such that JSON can carry."""
+    travelling = [name for name in wanted.names if name not in wanted.placements]
+    binary = frozenset(name for name in travelling if wanted.binary.get(name, by_default))
+    for name in travelling:
+        if name not in binary and name not in wanted.classes:
             check_json_can_carry(name, signature.output(name).datatype)
-    binary_outputs = frozenset(name for name in outputs if wanted.get(name, by_default))
-    return outputs, binary_outputs, classes
+    return binary

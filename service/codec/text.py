@@ -12,7 +12,15 @@ import orjson
 
 from service.errors import JsonInvalid, excerpt
 
-__all__ = ["array_field", "kind", "optional_object", "optional_text", "parse_object", "text_field"]
+__all__ = [
+    "array_field",
+    "kind",
+    "optional_object",
+    "optional_text",
+    "parse_object",
+    "size_field",
+    "text_field",
+]
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?', re.DOTALL)
 
@@ -58,6 +66,20 @@ def optional_text(fields: dict[str, Any], name: str, *, of: str) -> str | None:
     value = fields.get(name)
     if value is not None and not isinstance(value, str):
         raise JsonInvalid(f"{name!r} of {of} must be a string; got {_got(fields, name)}")
+    return value
+
+
+def size_field(fields: dict[str, Any], name: str, *, of: str, default: int | None = None) -> int:
+    """An integer of at least 0, which must be there if it has no default.
+
+    Raises:
+        JsonInvalid: it is not, or it is no such integer.
+    """
+    value = fields.get(name, default)
+    if type(value) is not int or value < 0:
+        raise JsonInvalid(
+            f"{of} needs {name!r}, an integer of at least 0; got {_got(fields, name)}"
+        )
     return value
 
 

@@ -18,7 +18,8 @@ import structlog
 from service.consistency.helper import Helper
 from service.consistency.record import Consistency
 from service.consistency.report import Yardstick
-from service.consistency.rerun import Part, Rerun
+from service.consistency.rerun import Forget, Part, Rerun
+from service.consistency.source import Source
 from service.errors import HelperError
 
 __all__ = ["Canary"]
@@ -82,6 +83,7 @@ class Canary:
         self._helper = Helper()
         self._changed = threading.Condition()
         self._waiting: deque[_Drawn] = deque()
+        self._gone: deque[Source] = deque()
         self._waiting_bytes = 0
         self._thread: threading.Thread | None = None
         self._is_closed = False
@@ -114,11 +116,22 @@ class Canary:
         if not self._put(drawn):
             consistency.live.drop()
 
+    def forget(self, consistency: Consistency) -> None:
+        """Compare no more of a version that answers no more, and keep nothing of it open."""
+        with self._changed:
+            if self._thread is None:
+                return
+            self._waiting = deque(d for d in self._waiting if d.consistency is not consistency)
+            self._waiting_bytes = sum(drawn.size_bytes for drawn in self._waiting)
+            self._gone.append(consistency.source)
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Compare no more; what is being compared is given up. Returns when it is."""
         with self._changed:
             self._is_closed = True
             self._waiting.clear()
+            self._gone.clear()
             self._changed.notify_all()
             thread = self._thread
         self._helper.close()
@@ -149,18 +162,30 @@ class Canary:
             return True
 
     def _work(self) -> None:
-        while (drawn := self._next()) is not None:
-            self._compare(drawn)
+        while (next_one := self._next()) is not None:
+            if isinstance(next_one, Source):
+                self._close_sessions(next_one)
+            else:
+                self._compare(next_one)
         self._helper.stop()
 
-    def _next(self) -> _Drawn | None:
+    def _next(self) -> _Drawn | Source | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            self._changed.wait_for(lambda: self._waiting or self._gone or self._is_closed)
             if self._is_closed:
                 return None
+            if self._gone:
+                return self._gone.popleft()
             drawn = self._waiting.popleft()
             self._waiting_bytes -= drawn.size_bytes
             return drawn
+
+    def _close_sessions(self, source: Source) -> None:
+        try:
+            self._helper.ask(Forget(source), timeout_s=self._timeout_s)
+        except HelperError as err:  # a process that has ended keeps nothing either
+            if not self._is_closed:
+                _log.info("sessions of the canary not closed", reason=str(err))
 
     def _compare(self, drawn: _Drawn) -> None:
         consistency = drawn.consistency

@@ -11,6 +11,7 @@ from enum import StrEnum
 from bundle.certificate import BatchCertificate
 from bundle.manifest import Finding, Manifest
 from service.consistency.live import Live
+from service.consistency.pace import rows_worth
 from service.consistency.report import Key, Report
 from service.consistency.source import Source
 
@@ -57,10 +58,13 @@ class Batching:
     Attributes:
         allowed: whether they may.
         reason: what that rests on, or why not.
+        rows: of a batch that make the most of the model on this machine; 1 where batches are not
+            allowed, or do not pay.
     """
 
     allowed: bool
     reason: str
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +171,7 @@ class Consistency:
         return Batching(
             allowed=certificate.allows_batching,
             reason=f"{certificate.verdict}: {certificate.reason}",
+            rows=rows_worth(status.report.paces) if certificate.allows_batching else 1,
         )
 
     def begin(self) -> None:

@@ -13,6 +13,7 @@ from bundle.checks.device import device_of, runtime
 from bundle.comparison import Tolerance
 from bundle.document import Document
 from bundle.manifest import Finding
+from service.consistency.pace import Pace
 from service.consistency.source import Source
 from service.machine import normserve_version, usable_cores
 
@@ -119,6 +120,7 @@ class Report(Document):
         findings: of the checks.
         certificate: whether rows of different requests may share a batch.
         yardstick: None where no input is known that the model computes.
+        paces: how quick batches are, where they are allowed; rising.
     """
 
     key: Key
@@ -128,3 +130,4 @@ class Report(Document):
     findings: tuple[Finding, ...]
     certificate: BatchCertificate
     yardstick: Yardstick | None
+    paces: tuple[Pace, ...] = ()

@@ -7,7 +7,6 @@ and does the provider that serves compute what the reference computes (`Against.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from service.consistency.live import Against, Difference
 from service.consistency.report import Yardstick
 from service.consistency.source import Source
 
-__all__ = ["Part", "Rerun"]
+__all__ = ["Forget", "Part", "Rerun"]
 
 _KEPT_OPEN = 4
 """Versions whose sessions are kept; each holds the weights twice."""
@@ -75,9 +74,29 @@ class Rerun:
         return tuple(found.values())
 
 
-@lru_cache(maxsize=_KEPT_OPEN)
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Close the sessions of a version that answers no more."""
+
+    source: Source
+
+    def __call__(self) -> None:
+        """Close them; a version that has none is none the worse."""
+        _OPEN.pop(self.source, None)
+
+
+_OPEN: dict[Source, tuple[OpenModel, OpenModel]] = {}
+"""The sessions of this process, those last used at the end."""
+
+
 def _sessions(source: Source) -> tuple[OpenModel, OpenModel]:
-    return source.open(reference=False), source.open(reference=True)
+    sessions = _OPEN.pop(source, None)
+    if sessions is None:
+        sessions = source.open(reference=False), source.open(reference=True)
+        while len(_OPEN) >= _KEPT_OPEN:
+            del _OPEN[next(iter(_OPEN))]
+    _OPEN[source] = sessions
+    return sessions
 
 
 def _difference(comparison: OutputComparison, expected: Arrays, against: Against) -> Difference:

@@ -6,20 +6,27 @@ read that whatever they sent.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from bundle.tensors import Datatype
 from service.codec.binary_tensors import array_from_bytes, bytes_from_array
-from service.codec.parameters import check_request, class_count, refuse_shared_memory
+from service.codec.outputs import wanted_outputs
+from service.codec.parameters import check_request, placement, placement_parameters
 from service.errors import InputMismatch, ParameterInvalid, TensorInvalid, excerpt
 from service.grpc.schema import message
-from service.inference import InferenceReply, InferenceRequest, Parameter
+from service.inference import (
+    InferenceReply,
+    InferenceRequest,
+    Parameter,
+    Placement,
+    SharedInput,
+)
 from service.signature import Signature
 
-__all__ = ["decode_parameters", "decode_request", "encode_reply"]
+__all__ = ["decode_parameters", "decode_request", "encode_parameters", "encode_reply"]
 
 _Response = message("ModelInferResponse")
 
@@ -39,6 +46,13 @@ _TYPED_FIELDS: Final[Mapping[Datatype, str]] = {
 }
 """Half precision has no field of its own: it travels raw."""
 
+_PARAMETER_FIELDS: Final[Mapping[type[Parameter], str]] = {
+    bool: "bool_param",
+    int: "int64_param",
+    str: "string_param",
+    float: "double_param",
+}
+
 _FOR_STREAMS = "triton_enable_empty_final_response"
 """The one reserved name that a client may send; with one reply to a request it changes nothing."""
 
@@ -56,21 +70,16 @@ def decode_request(request: Any, signature: Signature) -> InferenceRequest:
     parameters = decode_parameters(request.parameters, of="the request")
     parameters.pop(_FOR_STREAMS, None)
     check_request(parameters)
-    wanted, classes = [], {}
-    for output in request.outputs:
-        of = f"output {excerpt(output.name)}"
-        asked = decode_parameters(output.parameters, of=of)
-        refuse_shared_memory(asked, of=of)
-        count = class_count(asked, signature.output(output.name))
-        if count is not None:
-            classes[output.name] = count
-        wanted.append(output.name)
+    wanted = wanted_outputs(_listed_outputs(request), signature)
+    inputs, shared_inputs = _decode_inputs(request, signature)
     return InferenceRequest(
         id=request.id or None,
         parameters=parameters,
-        inputs=_decode_inputs(request, signature),
-        outputs=signature.select(wanted),
-        classes=classes,
+        inputs=inputs,
+        outputs=wanted.names,
+        classes=wanted.classes,
+        shared_inputs=shared_inputs,
+        shared_outputs=wanted.placements,
     )
 
 
@@ -94,49 +103,70 @@ def encode_reply(reply: InferenceReply) -> Any:
     response = _Response(
         model_name=reply.model_name, model_version=str(reply.model_version), id=reply.id or ""
     )
+    encode_parameters(reply.parameters, response.parameters)
     for output in reply.outputs:
         datatype = output.spec.datatype
-        response.outputs.add(
+        tensor = response.outputs.add(
             name=output.spec.name, datatype=datatype.value, shape=output.array.shape
         )
-        response.raw_output_contents.append(
-            bytes(bytes_from_array(output.array, datatype=datatype))
-        )
+        content: bytes | memoryview = b""  # an output in shared memory has an empty place
+        if output.placement is None:
+            content = bytes_from_array(output.array, datatype=datatype)
+        else:
+            encode_parameters(placement_parameters(output.placement), tensor.parameters)
+        response.raw_output_contents.append(bytes(content))
     return response
 
 
-def _decode_inputs(request: Any, signature: Signature) -> dict[str, np.ndarray]:
+def encode_parameters(parameters: Mapping[str, Parameter], target: Any) -> None:
+    """Write parameters into a map of ``InferParameter``."""
+    for name, value in parameters.items():
+        setattr(target[name], _PARAMETER_FIELDS[type(value)], value)
+
+
+def _listed_outputs(request: Any) -> Iterator[tuple[str, dict[str, Parameter]]]:
+    for output in request.outputs:
+        of = f"output {excerpt(output.name)}"
+        yield output.name, decode_parameters(output.parameters, of=of)
+
+
+def _decode_inputs(
+    request: Any, signature: Signature
+) -> tuple[dict[str, np.ndarray], dict[str, SharedInput]]:
     raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
+    places = [_placement(tensor) for tensor in request.inputs]
+    if raw and len(raw) != places.count(None):
         raise InputMismatch(
-            f"the request has {len(raw)} raw_input_contents for {len(request.inputs)} inputs;"
-            " it wants one for each, or none and typed contents"
+            f"the request has {len(raw)} raw_input_contents for {places.count(None)} inputs that"
+            " are not in shared memory; it wants one for each, or none and typed contents"
         )
+    blobs = iter(raw)
     arrays: dict[str, np.ndarray] = {}
-    for place, tensor in enumerate(request.inputs):
-        name = tensor.name
-        if name in arrays:
-            raise InputMismatch(f"input {excerpt(name)} is given twice")
-        refuse_shared_memory(
-            decode_parameters(tensor.parameters, of=f"input {excerpt(name)}"),
-            of=f"input {excerpt(name)}",
-        )
+    shared: dict[str, SharedInput] = {}
+    for tensor, place in zip(request.inputs, places, strict=True):
+        name, of = tensor.name, f"input {excerpt(tensor.name)}"
+        if name in arrays or name in shared:
+            raise InputMismatch(f"{of} is given twice")
         datatype, shape = _datatype(tensor), _shape(tensor)
         signature.check_input(name, datatype, shape)
-        if not raw:
-            arrays[name] = _from_typed(tensor, datatype, shape)
-            continue
         # an empty message says nothing, and one client always sends it
-        if tensor.contents.ByteSize():
-            raise TensorInvalid(
-                f"input {excerpt(name)} has typed contents beside raw_input_contents; it wants"
-                " one of them"
-            )
-        arrays[name] = array_from_bytes(
-            memoryview(raw[place]), name=name, datatype=datatype, shape=shape
-        )
-    signature.check_complete(arrays)
-    return arrays
+        if (raw or place is not None) and tensor.contents.ByteSize():
+            beside = "raw_input_contents" if place is None else "a shared memory region"
+            raise TensorInvalid(f"{of} has typed contents beside {beside}; it wants one of them")
+        if place is not None:
+            shared[name] = SharedInput(datatype=datatype, shape=shape, placement=place)
+        elif raw:
+            blob = memoryview(next(blobs))
+            arrays[name] = array_from_bytes(blob, name=name, datatype=datatype, shape=shape)
+        else:
+            arrays[name] = _from_typed(tensor, datatype, shape)
+    signature.check_complete((*arrays, *shared))
+    return arrays, shared
+
+
+def _placement(tensor: Any) -> Placement | None:
+    of = f"input {excerpt(tensor.name)}"
+    return placement(decode_parameters(tensor.parameters, of=of), of=of)
 
 
 def _datatype(tensor: Any) -> Datatype:

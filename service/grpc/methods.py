@@ -4,19 +4,27 @@ Source: https://github.com/kserve/open-inference-protocol, open_inference_grpc.p
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any
+
+from google.protobuf.json_format import ParseDict
 
 from bundle.tensors import TensorSpec
 from service.control import ModelControl
 from service.dataplane import DataPlane
-from service.errors import NotFound, ParameterInvalid, ServiceError, excerpt
+from service.errors import NotFound, ServiceError
+from service.grpc.access import request_of_stream
 from service.grpc.codec import decode_request, encode_reply
+from service.grpc.repository import RepositoryMethods
 from service.grpc.schema import message
+from service.grpc.settings import SettingsMethods
+from service.grpc.shared_memory import SharedMemoryMethods
 from service.grpc.statuses import told
 from service.grpc.versions import parse_version
-from service.http.health import EXTENSIONS
+from service.http.health import offered_extensions
 from service.machine import normserve_version
+from service.statistics import statistics_document
+from service.tracing.current import failed
 
 __all__ = ["Methods"]
 
@@ -30,13 +38,10 @@ _ServerMetadata = message("ServerMetadataResponse")
 _ModelMetadata = message("ModelMetadataResponse")
 _ModelConfig = message("ModelConfigResponse")
 _Statistics = message("ModelStatisticsResponse")
-_Index = message("RepositoryIndexResponse")
-_Load = message("RepositoryModelLoadResponse")
-_Unload = message("RepositoryModelUnloadResponse")
 _StreamReply = message("ModelStreamInferResponse")
 
 
-class Methods:
+class Methods(SharedMemoryMethods, SettingsMethods, RepositoryMethods):
     """What the protocol's methods do, each under its name in snake case.
 
     Those that are not here are UNIMPLEMENTED.
@@ -47,6 +52,7 @@ class Methods:
     """
 
     def __init__(self, plane: DataPlane, control: ModelControl) -> None:
+        super().__init__(plane.regions)
         self._plane = plane
         self._control = control
 
@@ -69,7 +75,9 @@ class Methods:
     async def server_metadata(self, _: Any) -> Any:
         """What this server is."""
         return _ServerMetadata(
-            name="normserve", version=normserve_version(), extensions=list(EXTENSIONS)
+            name="normserve",
+            version=normserve_version(),
+            extensions=offered_extensions(self._plane),
         )
 
     async def model_metadata(self, request: Any) -> Any:
@@ -91,52 +99,15 @@ class Methods:
     async def model_statistics(self, request: Any) -> Any:
         """How often models were asked, and how long that took."""
         found = self._plane.statistics(request.name or None, parse_version(request.version))
-        response = _Statistics()
-        for model, seen in found:
-            told = response.model_stats.add(
-                name=model.name,
-                version=str(model.version),
-                last_inference=seen.last_inference_ms,
-                inference_count=seen.inference_count,
-                execution_count=seen.execution_count,
-            )
-            parts = {"success": seen.success, "fail": seen.fail, "queue": seen.queue}
-            parts |= {"compute_infer": seen.compute}
-            for part, duration in parts.items():
-                each = getattr(told.inference_stats, part)
-                each.count, each.ns = duration.count, duration.ns
-        return response
-
-    async def repository_index(self, request: Any) -> Any:
-        """Every version of every model and its state."""
-        entries = self._plane.index()
-        response = _Index()
-        for entry in entries:
-            if not request.ready or entry.state == "READY":
-                response.models.add(
-                    name=entry.name,
-                    version=str(entry.version),
-                    state=entry.state.value,
-                    reason=entry.reason or "",
-                )
-        return response
-
-    async def repository_model_load(self, request: Any) -> Any:
-        """Load a model, or load it again."""
-        _require_no_files(request.parameters)
-        await self._control.load(_model_of(request))
-        return _Load()
-
-    async def repository_model_unload(self, request: Any) -> Any:
-        """Take a model out of service."""
-        await self._control.unload(_model_of(request))
-        return _Unload()
+        documents = [statistics_document(m.name, m.version, seen) for m, seen in found]
+        return ParseDict({"model_stats": documents}, _Statistics())
 
     async def model_infer(self, request: Any) -> Any:
         """Compute."""
         model = self._plane.model(request.model_name, parse_version(request.model_version))
-        decoded = decode_request(request, model.signature)
-        return encode_reply(await self._plane.infer(model, decoded))
+        with model.recorder.begin() as passage:
+            decoded = decode_request(request, model.signature)
+            return encode_reply(await self._plane.infer(model, decoded, passage))
 
     async def model_stream_infer(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Compute request after request; replies come in the same order.
@@ -167,28 +138,17 @@ class Methods:
 
     async def _stream_reply(self, request: Any) -> Any:
         reply = _StreamReply()
-        try:
-            reply.infer_response.CopyFrom(await self.model_infer(request))
-        except ServiceError as err:
-            reply.error_message = told(err)[1]
-            reply.infer_response.id = request.id
+        with request_of_stream(request) as exchange:
+            try:
+                reply.infer_response.CopyFrom(await self.model_infer(request))
+                exchange.answered(reply)
+            except ServiceError as err:
+                failed(err)
+                code, reply.error_message = told(err)
+                reply.infer_response.id = request.id
+                exchange.refused(code.name, reply.error_message)
         reply.infer_response.parameters["triton_final_response"].bool_param = True
         return reply
-
-
-def _model_of(request: Any) -> str:
-    """KServe's message has the model where Triton's has the repository; there is one repository."""
-    name: str = request.model_name or request.repository_name
-    return name
-
-
-def _require_no_files(parameters: Iterable[str]) -> None:
-    refused = next(iter(sorted(parameters)), None)
-    if refused is not None:
-        raise ParameterInvalid(
-            f"parameter {excerpt(refused)} is not offered: models are loaded as the repository has"
-            " them"
-        )
 
 
 def _tensor(spec: TensorSpec) -> Any:

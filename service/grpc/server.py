@@ -12,12 +12,18 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from service.control import ModelControl
 from service.dataplane import DataPlane
 from service.errors import AddressUnavailable, ServiceError
+from service.grpc.access import AccessInterceptor
+from service.grpc.guard import GuardInterceptor
 from service.grpc.methods import Methods
+from service.grpc.reading import ReadingInterceptor
 from service.grpc.schema import SERVICE
 from service.grpc.statuses import told
+from service.lifecycle import Service
+from service.settings import Settings
+from service.tls import Tls
+from service.tracing.current import failed
 
 __all__ = ["GrpcServer"]
 
@@ -31,38 +37,33 @@ class GrpcServer:
     """The protocol over gRPC, as an asynchronous context in which it answers.
 
     Args:
-        plane: what answers.
-        control: what loads and unloads models.
-        host: to listen on.
-        port: to listen on; 0 lets the system choose.
-        max_request_bytes: of a request's tensors.
-        grace_s: that calls in flight have to finish in when it stops.
+        service: what answers.
+        settings: of the service.
+        tls: what it is encrypted with, if it is.
 
     Attributes:
         port: that it listens on, once it was entered.
     """
 
-    def __init__(
-        self,
-        plane: DataPlane,
-        control: ModelControl,
-        *,
-        host: str,
-        port: int,
-        max_request_bytes: int,
-        grace_s: float,
-    ) -> None:
-        self.port = port
-        self._plane = plane
-        self._control = control
-        self._host = f"[{host}]" if ":" in host else host
-        self._grace_s = grace_s
+    def __init__(self, service: Service, settings: Settings, tls: Tls | None = None) -> None:
+        self.port = settings.grpc_port
+        self._service = service
+        self._host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self._grace_s = settings.shutdown_grace_s
+        self._credentials = None if tls is None else _credentials(tls)
         self._server = grpc.aio.server(
+            interceptors=[
+                ReadingInterceptor(service.traffic),
+                AccessInterceptor(
+                    host=settings.host, traffic=service.traffic, tracing=service.tracing
+                ),
+                GuardInterceptor(service.guard),
+            ],
             options=[
-                ("grpc.max_receive_message_length", _limit(max_request_bytes)),
+                ("grpc.max_receive_message_length", _limit(settings.max_request_bytes)),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),  # a port that is in use is an error, not shared
-            ]
+            ],
         )
 
     async def __aenter__(self) -> Self:
@@ -71,18 +72,25 @@ class GrpcServer:
         Raises:
             AddressUnavailable: the address cannot be bound.
         """
-        self._server.add_generic_rpc_handlers((_handlers(Methods(self._plane, self._control)),))
-        health_pb2_grpc.add_HealthServicer_to_server(_Health(self._plane), self._server)
+        plane = self._service.plane
+        methods = Methods(plane, self._service.control)
+        self._server.add_generic_rpc_handlers((_handlers(methods),))
+        health_pb2_grpc.add_HealthServicer_to_server(_Health(plane), self._server)
         names = (SERVICE.full_name, _HEALTH_SERVICE, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server, pool=_describing_pool())
         try:
-            self.port = self._server.add_insecure_port(f"{self._host}:{self.port}")
+            self.port = self._listen(f"{self._host}:{self.port}")
         except RuntimeError as err:
             raise AddressUnavailable(
                 f"cannot listen on {self._host}:{self.port} for gRPC; choose another host or port"
             ) from err
         await self._server.start()
         return self
+
+    def _listen(self, address: str) -> int:
+        if self._credentials is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, self._credentials)
 
     async def __aexit__(
         self,
@@ -95,6 +103,14 @@ class GrpcServer:
     async def stop(self) -> None:
         """Take no new calls; those in flight may finish for a while."""
         await self._server.stop(self._grace_s)
+
+
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(tls.key.read_bytes(), tls.certificate.read_bytes())],
+        root_certificates=None if tls.client_ca is None else tls.client_ca.read_bytes(),
+        require_client_auth=tls.client_ca is not None,
+    )
 
 
 def _limit(max_request_bytes: int) -> int:
@@ -170,6 +186,7 @@ def _streaming(
 
 
 async def _abort(context: Any, error: Exception) -> None:
+    failed(error)
     if isinstance(error, ServiceError):
         status, message = told(error)
     else:

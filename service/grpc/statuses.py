@@ -8,12 +8,15 @@ from grpc import StatusCode
 from service.errors import (
     BodyTooLarge,
     EncodingUnsupported,
+    KeyRequired,
     LoadFailed,
     NotFound,
     NotReady,
     OperationForbidden,
+    RegionExists,
     RequestInvalid,
     ServiceError,
+    TimeoutExpired,
 )
 
 __all__ = ["STATUSES", "status_of", "told"]
@@ -21,10 +24,13 @@ __all__ = ["STATUSES", "status_of", "told"]
 STATUSES: Final[Mapping[type[ServiceError], StatusCode]] = {
     BodyTooLarge: StatusCode.RESOURCE_EXHAUSTED,
     EncodingUnsupported: StatusCode.UNIMPLEMENTED,
+    RegionExists: StatusCode.ALREADY_EXISTS,
     RequestInvalid: StatusCode.INVALID_ARGUMENT,
     LoadFailed: StatusCode.FAILED_PRECONDITION,
     NotFound: StatusCode.NOT_FOUND,
+    TimeoutExpired: StatusCode.DEADLINE_EXCEEDED,
     NotReady: StatusCode.UNAVAILABLE,
+    KeyRequired: StatusCode.UNAUTHENTICATED,
     OperationForbidden: StatusCode.PERMISSION_DENIED,
     ServiceError: StatusCode.INTERNAL,
 }

@@ -9,16 +9,20 @@ from fastapi_offline import FastAPIOffline
 from service.http.access import AccessMiddleware
 from service.http.consistency import consistency_router
 from service.http.errors import install_error_handlers
+from service.http.generate import generate_router
+from service.http.guard import guard_routes, require_guards
 from service.http.health import health_router
 from service.http.infer import infer_router
 from service.http.metrics import metrics_router
 from service.http.models import models_router
 from service.http.openapi import install_openapi
 from service.http.repository import repository_router
+from service.http.security import install_security
+from service.http.settings import settings_router
+from service.http.shared_memory import shared_memory_router
 from service.http.statistics import statistics_router
 from service.lifecycle import Service
 from service.machine import normserve_version
-from service.metrics import metrics_of
 from service.settings import Settings
 
 __all__ = ["create_app"]
@@ -44,6 +48,7 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        require_guards(app)
         async with served if service is None else nullcontext():
             yield
 
@@ -56,6 +61,8 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        # the service traces itself, both transports alike
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.include_router(health_router(served.plane))
     app.include_router(statistics_router(served.plane))
@@ -70,16 +77,22 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
             compression_level=settings.compression_level,
         )
     )
+    app.include_router(generate_router(served.plane, max_request_bytes=settings.max_request_bytes))
     app.include_router(
         consistency_router(
             served.plane,
             examiner=served.examiner,
-            guard=served.guard,
             fraction=settings.canary_fraction,
         )
     )
-    app.include_router(metrics_router(metrics_of(served.registry)))
+    app.include_router(
+        shared_memory_router(served.plane.regions, max_request_bytes=settings.max_request_bytes)
+    )
+    app.include_router(settings_router(served.plane, max_request_bytes=settings.max_request_bytes))
+    app.include_router(metrics_router(served.metrics))
+    guard_routes(app, served.guard)
     install_error_handlers(app)
     install_openapi(app)
-    app.add_middleware(AccessMiddleware)
+    install_security(app, served.guard)
+    app.add_middleware(AccessMiddleware, traffic=served.traffic, tracing=served.tracing)
     return app

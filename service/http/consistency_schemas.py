@@ -75,6 +75,8 @@ class EstablishedBody(_Document):
     threads: int
     findings: list[Finding]
     certificate: BatchCertificate
+    certificate_sha256: str
+    """By which the provenance of replies names it."""
     tried_sizes: list[int]
     """Rows of the batches that were tried for the certificate."""
     tried_neighbours: list[Neighbours]
@@ -204,6 +206,7 @@ def _established(report: Report, *, kept: bool, not_kept: str) -> EstablishedBod
         threads=key.threads,
         findings=list(report.findings),
         certificate=report.certificate,
+        certificate_sha256=report.certificate.sha256,
         tried_sizes=list(report.certificate.sizes),
         tried_neighbours=list(report.certificate.neighbours),
     )

@@ -15,13 +15,16 @@ from starlette.exceptions import HTTPException
 from service.errors import (
     BodyTooLarge,
     EncodingUnsupported,
+    KeyRequired,
     LoadFailed,
     NotFound,
     NotReady,
     OperationForbidden,
+    Overloaded,
     RequestInvalid,
     ServiceError,
 )
+from service.tracing.current import failed
 
 __all__ = [
     "ERROR_KEY",
@@ -39,6 +42,7 @@ STATUSES: Final[Mapping[type[ServiceError], HTTPStatus]] = {
     LoadFailed: HTTPStatus.BAD_REQUEST,
     NotFound: HTTPStatus.NOT_FOUND,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    KeyRequired: HTTPStatus.UNAUTHORIZED,
     OperationForbidden: HTTPStatus.FORBIDDEN,
     ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -50,6 +54,8 @@ ERROR_KEY: Final = "normserve.error"
 _HEADERS: Final[Mapping[type[ServiceError], Mapping[str, str]]] = {
     # RFC 7694: which codings a request may use
     EncodingUnsupported: {"Accept-Encoding": "gzip, deflate"},
+    # RFC 6750: which kind of credentials
+    KeyRequired: {"WWW-Authenticate": "Bearer"},
 }
 
 
@@ -75,17 +81,24 @@ def internal_error() -> Response:
     return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
 
 
+def _headers_of(error: ServiceError) -> Mapping[str, str] | None:
+    if isinstance(error, Overloaded):
+        return {"Retry-After": str(error.retry_after_s)}
+    return _HEADERS.get(type(error))
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Make the app answer every error in the protocol's form."""
 
     async def tell(request: Request, error: Exception) -> Response:
         request.scope[ERROR_KEY] = str(error)
+        failed(error)
         if isinstance(error, HTTPException):
             return error_response(error.status_code, error.detail, headers=error.headers)
         if isinstance(error, ServiceError):
             status = status_of(type(error))
             if status is not HTTPStatus.INTERNAL_SERVER_ERROR:
-                return error_response(status, str(error), headers=_HEADERS.get(type(error)))
+                return error_response(status, str(error), headers=_headers_of(error))
         raise error
 
     app.add_exception_handler(ServiceError, tell)

@@ -8,16 +8,24 @@ from service.http.openapi import failures
 from service.http.schemas import Live, Ready, ServerMetadata
 from service.machine import normserve_version
 
-__all__ = ["EXTENSIONS", "health_router"]
+__all__ = ["EXTENSIONS", "health_router", "offered_extensions"]
 
 EXTENSIONS = (
     "binary_tensor_data",
     "classification",
+    "logging",
     "model_configuration",
     "model_repository",
     "statistics",
 )
-"""The protocol's extensions that work here, by Triton's names for them."""
+"""The protocol's extensions that always work here, by Triton's names for them."""
+
+
+def offered_extensions(plane: DataPlane) -> list[str]:
+    """The extensions that work here, with those that a setting opens."""
+    opened = ["system_shared_memory"] if plane.regions.is_open else []
+    opened += ["trace"] if plane.traces.is_possible else []
+    return sorted([*EXTENSIONS, *opened])
 
 
 def health_router(plane: DataPlane) -> APIRouter:
@@ -41,7 +49,7 @@ def health_router(plane: DataPlane) -> APIRouter:
     @router.get("/v2", summary="What is this server?")
     async def metadata() -> ServerMetadata:
         return ServerMetadata(
-            name="normserve", version=normserve_version(), extensions=list(EXTENSIONS)
+            name="normserve", version=normserve_version(), extensions=offered_extensions(plane)
         )
 
     return router

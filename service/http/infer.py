@@ -26,13 +26,14 @@ def infer_router(plane: DataPlane, *, max_request_bytes: int, compression_level:
         model = plane.model(name, parse_version(version))
         body = await read_body(request, limit=max_request_bytes)
         header_length = read_header_length(request)
-        if header_length == 0:
-            decoded = decode_raw_request(body, model.signature)
-        else:
-            decoded = decode_request(body, model.signature, header_length=header_length)
-        del body
-        reply = await plane.infer(model, decoded.request)
-        encoded = encode_reply(reply, binary_outputs=decoded.binary_outputs)
+        with model.recorder.begin() as passage:
+            if header_length == 0:
+                decoded = decode_raw_request(body, model.signature)
+            else:
+                decoded = decode_request(body, model.signature, header_length=header_length)
+            del body
+            reply = await plane.infer(model, decoded.request, passage)
+            encoded = encode_reply(reply, binary_outputs=decoded.binary_outputs)
         return await _respond(
             encoded, request.headers.get("accept-encoding"), level=compression_level
         )

@@ -1,5 +1,7 @@
 """The metrics page, in the format that a scraper asks for. Knows no metric."""
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -19,6 +21,8 @@ def metrics_router(metrics: CollectorRegistry) -> APIRouter:
     )
     async def read(request: Request) -> Response:
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(metrics), headers={"Content-Type": media_type})
+        # off the loop: with a hundred models it takes longer than a request should wait for it
+        page = await asyncio.to_thread(encode, metrics)
+        return Response(page, headers={"Content-Type": media_type})
 
     return router

@@ -8,9 +8,28 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.http.schemas import ErrorBody, IndexRequest, InferReply, InferRequest
+from service.http.schemas import (
+    ErrorBody,
+    GenerateReply,
+    GenerateRequest,
+    IndexRequest,
+    InferReply,
+    InferRequest,
+    LoadRequest,
+    RegisterRequest,
+    UnloadRequest,
+)
 
-__all__ = ["INFER_REPLY", "INFER_REQUEST", "failures", "install_openapi", "json_body"]
+__all__ = [
+    "GENERATE_EVENTS",
+    "GENERATE_REPLY",
+    "GENERATE_REQUEST",
+    "INFER_REPLY",
+    "INFER_REQUEST",
+    "failures",
+    "install_openapi",
+    "json_body",
+]
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -19,9 +38,13 @@ _EXAMPLES: Final[Mapping[int, tuple[str, str]]] = {
         "The request is wrong.",
         "input 'pixels' has shape (2, 1); the model wants (batch, 1, 8, 8)",
     ),
+    401: (
+        "It needs a key.",
+        "this needs a key: send it as 'Authorization: Bearer KEY'",
+    ),
     403: (
-        "It may not be asked for over this address.",
-        "this server is bound to 0.0.0.0; operations are open only while it is bound to loopback",
+        "It may not be asked for over this address, or with this key.",
+        "this key is for inference; the operation needs the admin key",
     ),
     404: ("There is no such model or version.", "there is no model 'resnet50'"),
     413: ("The body is too large.", "the body is larger than 67108864 bytes, the most it takes"),
@@ -35,7 +58,14 @@ _EXAMPLES: Final[Mapping[int, tuple[str, str]]] = {
     ),
 }
 _REF = "#/components/schemas/{model}"
-_REQUEST_BODIES: Final[tuple[type[BaseModel], ...]] = (InferRequest, IndexRequest)
+_REQUEST_BODIES: Final[tuple[type[BaseModel], ...]] = (
+    InferRequest,
+    IndexRequest,
+    LoadRequest,
+    UnloadRequest,
+    GenerateRequest,
+    RegisterRequest,
+)
 
 
 def failures(*statuses: int) -> Responses:
@@ -108,6 +138,28 @@ INFER_REPLY: Final[Responses] = {
             },
             "application/octet-stream": _BINARY,
         },
+    }
+}
+
+
+GENERATE_REQUEST: Final = json_body(
+    GenerateRequest, required=True, example={"text_input": "a dog", "temperature": 0.5}
+)
+
+_GENERATED: Final = {"model_name": "poet", "model_version": "1", "text_output": "a dog barks"}
+
+GENERATE_REPLY: Final[Responses] = {
+    200: {
+        "model": GenerateReply,
+        "description": "What the model answers.",
+        "content": {"application/json": {"example": _GENERATED}},
+    }
+}
+
+GENERATE_EVENTS: Final[Responses] = {
+    200: {
+        "description": "What the model answers: after `data: `, the object that generate answers.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
 

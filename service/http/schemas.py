@@ -13,15 +13,21 @@ from service.registry import State
 
 __all__ = [
     "ErrorBody",
+    "GenerateReply",
+    "GenerateRequest",
     "IndexEntry",
     "IndexRequest",
     "InferReply",
     "InferRequest",
     "Live",
+    "LoadRequest",
     "ModelMetadataBody",
     "ModelReady",
     "Ready",
+    "RegionStatus",
+    "RegisterRequest",
     "ServerMetadata",
+    "UnloadRequest",
 ]
 
 Parameters = dict[str, str | int | float | bool]
@@ -88,11 +94,45 @@ class ModelReady(_Document):
     ready: bool
 
 
+class RegisterRequest(_Document):
+    """The part of a shared memory object that is to be a region."""
+
+    key: str
+    """Of the object, as ``shm_open`` takes it."""
+    offset: int = Field(default=0, ge=0)
+    """Bytes in front of the region in the object."""
+    byte_size: int = Field(ge=1)
+
+
+class RegionStatus(_Document):
+    """A region of shared memory."""
+
+    name: str
+    key: str
+    offset: int
+    byte_size: int
+
+
 class IndexRequest(_Document):
     """Which versions to list."""
 
     ready: bool = False
     """Only those that can answer."""
+
+
+class LoadRequest(_Document):
+    """What is to be loaded in place of what the repository has."""
+
+    parameters: dict[str, str | bool | None] | None = None
+    """``config``: the JSON of a model configuration, as a string; ``file:<version>/<name>``: a
+    file of the model in base 64, and no other files are loaded then."""
+
+
+class UnloadRequest(_Document):
+    """How a model is to be unloaded."""
+
+    parameters: dict[str, bool | None] | None = None
+    """``unload_dependents``: makes no difference, for no model depends on another."""
 
 
 class IndexEntry(_Document):
@@ -153,4 +193,26 @@ class InferReply(_Document):
     model_name: str
     model_version: str
     id: str | None = None
+    parameters: Parameters | None = None
+    """How the answer came about, where that was asked for (``normserve_provenance``)."""
     outputs: list[ReplyOutput]
+
+
+class GenerateRequest(_Document):
+    """Inputs by their names; every other key is a parameter."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    """More inputs and parameters."""
+
+
+class GenerateReply(_Document):
+    """Outputs by their names: a value where there is one element, else a flat array."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model_name: str
+    model_version: str
+    id: str | None = None

@@ -6,8 +6,7 @@ from pydantic import BaseModel
 from service.dataplane import DataPlane
 from service.http.openapi import failures
 from service.http.paths import MODEL, MODEL_VERSION, ModelName, Version, parse_version
-from service.registry import ServedModel
-from service.statistics import Duration, Statistics
+from service.statistics import statistics_document
 
 __all__ = ["statistics_router"]
 
@@ -15,8 +14,8 @@ __all__ = ["statistics_router"]
 class DurationBody(BaseModel):
     """How often, and how long in all."""
 
-    count: int = 0
-    ns: int = 0
+    count: int
+    ns: int
 
 
 class InferenceStatistics(BaseModel):
@@ -25,20 +24,20 @@ class InferenceStatistics(BaseModel):
     success: DurationBody
     fail: DurationBody
     queue: DurationBody
-    compute_input: DurationBody = DurationBody()
+    compute_input: DurationBody
     compute_infer: DurationBody
-    compute_output: DurationBody = DurationBody()
-    cache_hit: DurationBody = DurationBody()
-    cache_miss: DurationBody = DurationBody()
+    compute_output: DurationBody
+    cache_hit: DurationBody
+    cache_miss: DurationBody
 
 
-class BatchStatistics(BaseModel):
+class BatchStatisticsBody(BaseModel):
     """Of runs with one batch size."""
 
     batch_size: int
-    compute_input: DurationBody = DurationBody()
+    compute_input: DurationBody
     compute_infer: DurationBody
-    compute_output: DurationBody = DurationBody()
+    compute_output: DurationBody
 
 
 class ModelStatistics(BaseModel):
@@ -50,9 +49,9 @@ class ModelStatistics(BaseModel):
     inference_count: int
     execution_count: int
     inference_stats: InferenceStatistics
-    response_stats: dict[str, int] = {}
-    batch_stats: list[BatchStatistics]
-    memory_usage: list[int] = []
+    response_stats: dict[str, int]
+    batch_stats: list[BatchStatisticsBody]
+    memory_usage: list[int]
 
 
 class StatisticsBody(BaseModel):
@@ -67,7 +66,8 @@ def statistics_router(plane: DataPlane) -> APIRouter:
 
     def tell(name: str | None, version: str | None) -> StatisticsBody:
         found = plane.statistics(name, parse_version(version))
-        return StatisticsBody(model_stats=[_body(model, seen) for model, seen in found])
+        documents = [statistics_document(model.name, model.version, seen) for model, seen in found]
+        return StatisticsBody.model_validate({"model_stats": documents})
 
     @router.get("/v2/models/stats", summary="The statistics of every model")
     async def of_all() -> StatisticsBody:
@@ -84,25 +84,3 @@ def statistics_router(plane: DataPlane) -> APIRouter:
         return tell(model, version)
 
     return router
-
-
-def _body(model: ServedModel, seen: Statistics) -> ModelStatistics:
-    runs = [BatchStatistics(batch_size=1, compute_infer=_duration(seen.compute))]
-    return ModelStatistics(
-        name=model.name,
-        version=str(model.version),
-        last_inference=seen.last_inference_ms,
-        inference_count=seen.inference_count,
-        execution_count=seen.execution_count,
-        inference_stats=InferenceStatistics(
-            success=_duration(seen.success),
-            fail=_duration(seen.fail),
-            queue=_duration(seen.queue),
-            compute_infer=_duration(seen.compute),
-        ),
-        batch_stats=runs if seen.execution_count else [],
-    )
-
-
-def _duration(duration: Duration) -> DurationBody:
-    return DurationBody(count=duration.count, ns=duration.ns)

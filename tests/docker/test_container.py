@@ -21,12 +21,19 @@ pytestmark = pytest.mark.docker
 
 ROOT = Path(__file__).parents[2]
 PORT = 18321
+PORTS = {"NORMSERVE_HTTP_PORT": f"{PORT}", "NORMSERVE_METRICS_PORT": f"{PORT + 2}"}
 MEBIBYTE = 2**20
 
 
 def docker(*arguments, **options):
+    environment = os.environ | PORTS
     done = subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, cwd=ROOT, **options
+        ["docker", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        **options,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
@@ -34,15 +41,12 @@ def docker(*arguments, **options):
 
 @pytest.fixture(scope="module")
 def compose():
-    os.environ["NORMSERVE_HTTP_PORT"] = str(PORT)
-
     def run(*command):
         return docker("compose", *command, timeout=900)
 
     run("up", "--build", "--detach", "--wait", "--wait-timeout", "240")
     yield run
     run("down", "--timeout", "20")
-    del os.environ["NORMSERVE_HTTP_PORT"]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 
 from bundle import Datatype
@@ -15,6 +16,10 @@ from service.settings import Settings
 from tests.service import tiny
 
 os.environ.setdefault("NORMSERVE_CONSISTENCY_AT_LOAD", "false")
+
+# the same examples in each run, and no limit on one of them where cores are shared
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +36,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tiny.write_verified(folder, "versions", version=version, factor=version)
     tiny.write_verified(folder, "fallback", version=1, factor=1.0)
     tiny.write_verified(folder, "fallback", version=2, factor=2.0, says=2.5)
+    for name in ("versions", "fallback"):
+        tiny.write_config(folder, name, "version_policy { all {} }")
     tiny.write_verified(folder, "verified", batch_dependent=("bn1",))
     tiny.write_plain(folder, "broken", b"no model")
     return folder

@@ -2,9 +2,7 @@
 
 import asyncio
 import shutil
-from contextlib import asynccontextmanager
 
-import numpy as np
 import pytest
 
 from service.errors import (
@@ -14,32 +12,14 @@ from service.errors import (
     OperationForbidden,
     VersionUnknown,
 )
-from service.inference import InferenceRequest
 from service.lifecycle import Service
-from service.registry import State
 from service.settings import Settings
 from tests.service import tiny
-
-
-@asynccontextmanager
-async def service_of(folder, **settings):
-    async with Service(Settings(repository=folder, consistency_at_load=False, **settings)) as made:
-        await asyncio.to_thread(tiny.wait_for, lambda: "loading" not in str(made.plane.readiness()))
-        yield made
-
-
-async def ask(service, name="m", version=None):
-    """What the model makes of ones, and the version that did."""
-    model = service.plane.model(name, version)
-    ones = {"x": np.ones((1, 2), np.float32)}
-    request = InferenceRequest(id=None, parameters={}, inputs=ones, outputs=("y",))
-    reply = await service.plane.infer(model, request)
-    return float(reply.outputs[0].array[0, 0]), reply.model_version
+from tests.service.serving import ask, index, service_of
 
 
 def state(service, name="m", version=1):
-    (entry,) = [e for e in service.plane.index() if (e.name, e.version) == (name, version)]
-    return entry.state, entry.reason
+    return index(service)[name, version]
 
 
 async def test_a_model_that_came_later_is_loaded(tmp_path):
@@ -57,6 +37,7 @@ async def test_a_replacement_answers_at_once_and_a_new_version_beside_the_old(tm
         shutil.rmtree(tmp_path / "m")
         tiny.write_verified(tmp_path, "m", factor=5.0)
         tiny.write_verified(tmp_path, "m", version=2, factor=7.0)
+        tiny.write_config(tmp_path, "m", "version_policy { all {} }")
         await service.control.load("m")
         assert await ask(service) == (7.0, 2)
         assert await ask(service, version=1) == (5.0, 1)
@@ -69,7 +50,7 @@ async def test_a_replacement_that_fails_leaves_the_old_one_answering_and_says_wh
         with pytest.raises(LoadFailed, match="version 1"):
             await service.control.load("m")
         assert await ask(service) == (2.0, 1)
-        assert state(service)[0] is State.READY
+        assert state(service)[0] == "READY"
         assert "a replacement failed" in state(service)[1]
 
 
@@ -102,16 +83,17 @@ async def test_unloading_waits_for_the_requests_that_have_begun(tmp_path):
     tiny.write_plain(tmp_path, "slow", tiny.slow(40))
     async with service_of(tmp_path) as service:
         model = service.plane.model("slow")
-        begun = model.recorder.begin()
+        request = model.recorder.begin()
         unloading = asyncio.create_task(service.control.unload("slow"))
         await asyncio.sleep(0)
-        await asyncio.to_thread(tiny.wait_for, lambda: state(service, "slow")[0] is State.UNLOADING)
+        await asyncio.to_thread(tiny.wait_for, lambda: state(service, "slow")[0] == "UNLOADING")
         with pytest.raises(ModelUnknown):
             service.plane.model("slow")
         assert not unloading.done()
-        model.recorder.fail(begun)
+        with request:
+            pass
         await unloading
-        assert state(service, "slow")[0] is State.UNAVAILABLE
+        assert state(service, "slow")[0] == "UNAVAILABLE"
 
 
 async def test_changes_of_one_model_follow_one_another_and_the_last_one_wins(tmp_path):
@@ -126,15 +108,11 @@ async def test_changes_of_one_model_follow_one_another_and_the_last_one_wins(tmp
         assert await ask(service) == (2.0, 1)
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [({"model_control": "none"}, "model control 'none'"), ({"host": "0.0.0.0"}, "loopback")],  # noqa: S104
-)
-async def test_who_may_not_change_models_changes_none(tmp_path, settings, said):
+async def test_models_that_may_not_be_changed_are_not(tmp_path):
     tiny.write_verified(tmp_path, "m")
-    async with service_of(tmp_path, **settings) as service:
+    async with service_of(tmp_path, model_control="none") as service:
         for change in (service.control.load, service.control.unload):
-            with pytest.raises(OperationForbidden, match=said):
+            with pytest.raises(OperationForbidden, match="model control 'none'"):
                 await change("m")
         assert (await ask(service))[1] == 1
 
@@ -163,6 +141,23 @@ async def test_no_request_fails_and_none_is_answered_by_a_mixture_while_models_a
         assert {version for _, version in answers} >= {1, 31}
 
 
+async def test_a_load_that_comes_while_the_model_is_loaded_at_the_start_waits_its_turn(tmp_path):
+    tiny.write_plain(tmp_path, "m", tiny.scale(2.0))
+    settings = Settings(repository=tmp_path, consistency_at_load=False)
+    async with Service(settings) as service:
+        await asyncio.gather(*(service.control.load("m") for _ in range(3)))
+        assert await ask(service) == (2.0, 1)
+
+
+async def test_names_that_nobody_knows_leave_nothing_behind(tmp_path):
+    async with service_of(tmp_path) as service:
+        for name in ("nobody", "..", "a/b", "", "\0", "x" * 300, "\ud800"):
+            await service.control.unload(name)
+            with pytest.raises(ModelUnknown):
+                await service.control.load(name)
+        assert index(service) == {}
+
+
 async def test_a_version_that_never_was_stays_unknown(tmp_path):
     tiny.write_verified(tmp_path, "m")
     async with service_of(tmp_path) as service:
@@ -170,3 +165,18 @@ async def test_a_version_that_never_was_stays_unknown(tmp_path):
             service.plane.model("m", 5)
         with pytest.raises((ModelUnknown, ModelNotReady)):
             service.plane.model("other")
+
+
+async def test_a_change_ends_though_whoever_asked_for_it_has_gone(tmp_path):
+    tiny.write_verified(tmp_path, "m", factor=1.0)
+    async with service_of(tmp_path) as service:
+        for version in range(2, 12):
+            tiny.write_verified(tmp_path, "m", version=version, factor=float(version))
+            asked = asyncio.create_task(service.control.load("m"))
+            await asyncio.sleep(0)
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+        await service.control.load("m")
+        assert index(service) == {("m", 11): ("READY", "")}
+        assert await ask(service) == (11.0, 11)

@@ -128,9 +128,32 @@ async def test_requests_are_counted_with_how_they_ended(registry):
 
     ((counted, seen),) = plane.statistics("m")
     assert (counted.name, seen.inference_count, seen.execution_count) == ("m", 3, 3)
-    assert (seen.queue, seen.compute) == (Duration(3, 15), Duration(3, 21))
+    assert (seen.queue, seen.compute_infer) == (Duration(3, 15), Duration(3, 21))
     assert (seen.success.count, seen.fail.count, counted.recorder.pending) == (3, 1, 0)
     assert seen.last_inference_ms > 1.6e12
     assert plane.statistics() == ((counted, seen),)
     with pytest.raises(ModelUnknown):
         plane.statistics("nobody")
+
+
+async def test_a_version_that_is_loaded_again_goes_on_counting_and_one_that_was_unloaded_does_not(
+    tmp_path,
+):
+    tiny.write_verified(tmp_path, "m")
+    x = np.ones((1, 2), np.float32)
+    request = InferenceRequest(id=None, parameters={}, inputs={"x": x}, outputs=("y",))
+    async with Service(Settings(repository=tmp_path)) as service:
+        plane = service.plane
+
+        async def answered():
+            await plane.infer(plane.model("m"), request)
+            ((_, seen),) = plane.statistics("m")
+            return seen.success.count
+
+        await settled(lambda: plane.readiness().ready)
+        assert await answered() == 1
+        await service.control.load("m")
+        assert await answered() == 2
+        await service.control.unload("m")
+        await service.control.load("m")
+        assert await answered() == 1

@@ -26,6 +26,7 @@ def serving(repository):
         "NORMSERVE_REPOSITORY": str(repository),
         "NORMSERVE_HTTP_PORT": "0",
         "NORMSERVE_GRPC_PORT": "0",
+        "NORMSERVE_METRICS_PORT": "none",
         "NORMSERVE_LOG_FORMAT": "json",
         "NORMSERVE_LOG_LEVEL": "info",
         "NORMSERVE_CONSISTENCY_AT_LOAD": "false",

@@ -3,13 +3,14 @@ import json
 import numpy as np
 import pytest
 
-from bundle import MANIFEST, ProviderPolicy, find_versions, open_model
+from bundle import MANIFEST, ProviderPolicy, open_model
 from service.consistency import Cache, Examiner
 from service.errors import LoadFailed, RepositoryMissing
-from service.loading import Loader, check_repository
-from service.registry import Registry, State
+from service.loading import Loader
+from service.repository import check_repository
 from service.runner import RunPool
 from tests.service import tiny
+from tests.service.serving import planned
 
 
 @pytest.fixture
@@ -30,11 +31,6 @@ def loader(parts):
     loader.close()
 
 
-def only_version(repository):
-    (folder,) = find_versions(repository)
-    return folder
-
-
 def rewrite_manifest(bundle, **change):
     path = bundle.path / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -42,7 +38,7 @@ def rewrite_manifest(bundle, **change):
 
 async def test_a_bundle_is_served_after_its_golden_samples_agreed(tmp_path, loader):
     tiny.write_verified(tmp_path, "m", factor=3.0)
-    model = loader.load(only_version(tmp_path))
+    model = loader.load(planned(tmp_path))
     assert model.properties["verified"] == "true"
     result = (await model.runner.run({"x": np.ones((1, 2), np.float32)}, ["y"])).outputs
     assert result["y"].tolist() == [[3.0, 3.0]]
@@ -51,27 +47,27 @@ async def test_a_bundle_is_served_after_its_golden_samples_agreed(tmp_path, load
 def test_a_golden_sample_that_disagrees_is_told_with_both_numbers(tmp_path, loader):
     tiny.write_verified(tmp_path, "m", factor=2.0, says=2.5)
     with pytest.raises(LoadFailed, match=r"output 'y'.*got 4, expected 5"):
-        loader.load(only_version(tmp_path))
+        loader.load(planned(tmp_path))
 
 
 def test_a_bundle_without_a_golden_sample_is_not_served(tmp_path, loader):
     tiny.write_verified(tmp_path, "m", samples=False)
     with pytest.raises(LoadFailed, match="no golden sample"):
-        loader.load(only_version(tmp_path))
+        loader.load(planned(tmp_path))
 
 
 def test_a_changed_file_is_not_served(tmp_path, loader):
     bundle = tiny.write_verified(tmp_path, "m")
     bundle.model_path.write_bytes(tiny.scale(2.0001).SerializeToString())
     with pytest.raises(LoadFailed, match="was changed"):
-        loader.load(only_version(tmp_path))
+        loader.load(planned(tmp_path))
 
 
 def test_a_missing_file_is_not_served(tmp_path, loader):
     bundle = tiny.write_verified(tmp_path, "m")
     bundle.model_path.unlink()
     with pytest.raises(LoadFailed, match="is missing"):
-        loader.load(only_version(tmp_path))
+        loader.load(planned(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 99}'])
@@ -79,14 +75,14 @@ def test_a_manifest_that_cannot_be_read_is_not_served(tmp_path, loader, text):
     bundle = tiny.write_verified(tmp_path, "m")
     (bundle.path / MANIFEST).write_text(text)
     with pytest.raises(LoadFailed, match=r"manifest\.json"):
-        loader.load(only_version(tmp_path))
+        loader.load(planned(tmp_path))
 
 
 def test_a_bundle_in_the_place_of_another_is_not_served(tmp_path, loader):
     bundle = tiny.write_verified(tmp_path, "m")
     bundle.path.rename(bundle.path.parent / "7")
     with pytest.raises(LoadFailed, match="version 7"):
-        loader.load(only_version(tmp_path))
+        loader.load(planned(tmp_path))
 
 
 def test_a_manifest_that_declares_other_tensors_than_the_file_is_not_served(tmp_path, loader):
@@ -94,61 +90,41 @@ def test_a_manifest_that_declares_other_tensors_than_the_file_is_not_served(tmp_
     inputs = [{"name": "x", "datatype": "FP64", "shape": ["rows", 2]}]
     rewrite_manifest(bundle, inputs=inputs)
     with pytest.raises(LoadFailed, match=r"declares.*FP64.*the model file has.*FP32"):
-        loader.load(only_version(tmp_path))
+        loader.load(planned(tmp_path))
 
 
 def test_a_manifest_without_a_tolerance_is_not_served(tmp_path, loader):
     bundle = tiny.write_verified(tmp_path, "m")
     rewrite_manifest(bundle, tolerances={})
     with pytest.raises(LoadFailed, match="no tolerance for output 'y'"):
-        loader.load(only_version(tmp_path))
+        loader.load(planned(tmp_path))
 
 
 def test_a_plain_folder_is_served_as_unverified(tmp_path, loader):
     tiny.write_plain(tmp_path, "m", tiny.scale(2.0))
-    assert loader.load(only_version(tmp_path)).properties["verified"] == "false"
+    assert loader.load(planned(tmp_path)).properties["verified"] == "false"
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", bytes(1000)])
 def test_a_plain_folder_with_a_broken_file_is_not_served(tmp_path, loader, content):
     tiny.write_plain(tmp_path, "m", content)
     with pytest.raises(LoadFailed):
-        loader.load(only_version(tmp_path))
+        loader.load(planned(tmp_path))
 
 
-async def test_one_broken_model_leaves_the_others_served(tmp_path, loader):
-    tiny.write_plain(tmp_path, "a", b"no model")
-    tiny.write_plain(tmp_path, "b", tiny.scale(2.0))
-    tiny.write_verified(tmp_path, "c", says=7.0)
-    tiny.write_verified(tmp_path, "d")
-    registry = Registry()
-    await loader.load_repository(tmp_path, registry)
-    states = {entry.name: entry.state for entry in registry.entries()}
-    assert states == {
-        "a": State.UNAVAILABLE,
-        "b": State.READY,
-        "c": State.UNAVAILABLE,
-        "d": State.READY,
-    }
-    assert all(entry.reason for entry in registry.entries() if entry.state is State.UNAVAILABLE)
-
-
-async def test_a_library_that_fails_in_an_unforeseen_way_costs_one_model(tmp_path, parts):
-    tiny.write_plain(tmp_path, "a", tiny.scale(2.0))
-    tiny.write_plain(tmp_path, "b", tiny.scale(2.0))
+async def test_a_library_that_fails_in_an_unforeseen_way_is_no_more_than_a_failed_load(
+    tmp_path, parts
+):
+    tiny.write_plain(tmp_path, "m", tiny.scale(2.0))
 
     class Surprised(Loader):
-        def load(self, folder):
-            if folder.name == "a":
-                raise RuntimeError("nobody knew")
-            return super().load(folder)
+        def load(self, version):
+            raise RuntimeError("nobody knew")
 
-    registry = Registry()
     loader = Surprised(**parts, at_once=1)
-    await loader.load_repository(tmp_path, registry)
-    first, second = registry.entries()
-    assert (first.state, second.state) == (State.UNAVAILABLE, State.READY)
-    assert "nobody knew" not in first.reason
+    with pytest.raises(LoadFailed, match="unexpected error") as failed:
+        await loader.load_beside(planned(tmp_path))
+    assert "nobody knew" not in str(failed.value)
     loader.close()
 
 
@@ -161,13 +137,13 @@ def test_a_file_that_changes_while_it_is_loaded_is_not_served(tmp_path, loader, 
         return opened
 
     monkeypatch.setattr("service.loading.open_model", overtaken)
-    with pytest.raises(LoadFailed, match="was changed while it was loaded"):
-        loader.load(only_version(tmp_path))
+    with pytest.raises(LoadFailed, match="were changed while it was loaded"):
+        loader.load(planned(tmp_path))
 
 
 def test_what_is_loaded_says_what_it_was_loaded_from(tmp_path, loader):
     bundle = tiny.write_verified(tmp_path, "m")
-    known = loader.load(only_version(tmp_path)).consistency
+    known = loader.load(planned(tmp_path)).consistency
     assert known.source.model_sha256 == bundle.manifest.files["model.onnx"]
     assert known.golden.samples == 1
     assert known.exported.source == "tests"

@@ -45,6 +45,29 @@ def test_or_lines_for_a_person():
     assert "\x1b" not in text  # no colours where there is no terminal
 
 
+HOSTILE = "a\nb\r\x1b[31mred\x1b[0m\x00\x9b\u2028\u202eevil\ud800 é ☃"
+
+
+@pytest.mark.parametrize("where", ["event", "value", "standard library"])
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_what_a_client_chose_breaks_no_line_and_steers_no_terminal(log_format, where):
+    said = {
+        "event": f"structlog.stdlib.get_logger('a').info({HOSTILE!r})",
+        "value": f"structlog.stdlib.get_logger('a').info('said', path={HOSTILE!r})",
+        "standard library": f"logging.getLogger('b').warning('%s', {HOSTILE!r})",
+    }
+    text = run(log_format, said[where])
+    assert text.count("\n") == 1
+    assert text.removesuffix("\n").isprintable()
+    assert "red" in text
+    if log_format == "console":
+        assert "é ☃" in text
+
+
+def test_a_traceback_still_has_lines():
+    assert run("console", CODE).count("\n") > 5
+
+
 @pytest.fixture(autouse=True)
 def _root_logger_untouched():
     before = list(logging.getLogger().handlers)

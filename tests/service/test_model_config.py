@@ -3,13 +3,13 @@ import json
 import pytest
 
 from bundle import Datatype, TensorSpec
-from service.errors import LoadFailed
+from service.errors import LoadFailed, ParameterInvalid
 from service.model_config import (
     config_as_json,
     config_of,
-    ignored_options,
     read_config,
     read_config_file,
+    read_json_config,
     read_labels,
 )
 from service.signature import Signature
@@ -56,15 +56,32 @@ def test_wide_integers_are_numbers_at_any_depth():
     assert json.loads(json.dumps(config)) == config
 
 
-def test_options_that_are_not_honoured_are_named():
-    config = read_config("max_batch_size: 4 dynamic_batching {} response_cache { enable: true }")
-    assert ignored_options(config) == ("dynamic_batching", "response_cache")
-
-
 @pytest.mark.parametrize("text", ["max_batch_size: many", "no such thing", "input {"])
 def test_a_file_that_is_none_is_refused(text):
     with pytest.raises(LoadFailed, match=r"config\.pbtxt cannot be read"):
         read_config(text)
+
+
+def test_what_is_wrong_with_a_file_is_told_with_its_line():
+    with pytest.raises(LoadFailed, match="2:17"):
+        read_config('name: "m"\nmax_batch_size: many')
+
+
+@pytest.mark.parametrize("name", ["max_batch_size", "maxBatchSize"])
+def test_a_configuration_may_come_as_json(name):
+    text = json.dumps({name: 8, "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1]}]})
+    config = read_json_config(text)
+    assert (config.max_batch_size, list(config.input[0].dims)) == (8, [-1])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "8", "{", '{"no_such": 1}', '{"max_batch_size": "many"}', '{"input": 1}']
+    + ['{"max_batch_size": 1e99}', '{"name": "a", "name": "b"}', '{"a":' * 2000],
+)
+def test_json_that_is_no_configuration_is_refused(text):
+    with pytest.raises(ParameterInvalid, match="not the JSON of a ModelConfig"):
+        read_json_config(text)
 
 
 def test_labels_are_read_one_a_line(tmp_path):

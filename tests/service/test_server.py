@@ -1,15 +1,10 @@
 """The real process: started as the command line starts it, stopped as an operator stops it."""
 
-import json
 import logging
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from contextlib import contextmanager
 
 import httpx
 import numpy as np
@@ -18,60 +13,16 @@ import structlog
 import tritonclient.grpc as triton
 
 from bundle import ProviderPolicy
-from service.errors import AddressUnavailable, ProviderMissing, RepositoryMissing
+from service.errors import (
+    AddressUnavailable,
+    ProviderMissing,
+    RepositoryMissing,
+    SettingsInvalid,
+)
 from service.server import serve
 from service.settings import Settings
 from tests.service import tiny
-
-PROGRAM = "from service import load_settings, serve; serve(load_settings())"
-
-
-@contextmanager
-def process(repository, **settings):
-    """A server process on a free port; gives it and its URL."""
-    names = {
-        "repository": repository,
-        "http_port": 0,
-        "grpc_port": 0,
-        "log_format": "json",
-    } | settings
-    environment = {f"NORMSERVE_{k.upper()}": str(v) for k, v in names.items()}
-    server = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, **environment},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    server.lines = []
-    try:
-        for line in server.stderr:
-            server.lines.append(json.loads(line))
-            if server.lines[-1]["event"] == "listening":
-                break
-        url = server.lines[-1]["url"]
-        reader = threading.Thread(
-            target=lambda: server.lines.extend(json.loads(line) for line in server.stderr)
-        )
-        reader.start()
-        wait_until_ready(url)
-        yield server, url
-    finally:
-        server.kill()
-        server.wait()
-        reader.join()
-        server.stderr.close()
-
-
-def wait_until_ready(url):
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        try:
-            if httpx.get(f"{url}/v2/health/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.02)
-    raise AssertionError("the server did not come up in time")
+from tests.service.process import process
 
 
 def slow_model(repository, *, rounds):
@@ -151,6 +102,7 @@ def test_each_line_of_the_log_is_an_object_and_says_where_the_server_is(tmp_path
         assert httpx.get(f"{url}/v2/models/nobody").status_code == 404
         server.send_signal(signal.SIGTERM)
         server.wait(10)
+    assert [line for line in server.lines if line["event"] == "no JSON"] == []
     requests = [line for line in server.lines if line["event"] == "request"]
     assert requests[-1]["status"] == 404
     assert requests[-1]["request_id"]
@@ -182,8 +134,7 @@ def test_a_required_provider_that_is_missing_is_told_with_those_that_are_there(t
 def test_grpc_answers_beside_http_and_ends_with_it(tmp_path):
     tiny.write_plain(tmp_path, "double", tiny.scale(2.0))
     with process(tmp_path) as (server, _):
-        address = next(line["grpc"] for line in server.lines if line["event"] == "listening")
-        with triton.InferenceServerClient(address) as client:
+        with triton.InferenceServerClient(server.listening["grpc"]) as client:
             given = triton.InferInput("x", [1, 2], "FP32")
             given.set_data_from_numpy(np.ones((1, 2), np.float32))
             assert client.infer("double", [given]).as_numpy("y").tolist() == [[2, 2]]
@@ -196,3 +147,54 @@ def test_a_grpc_port_that_is_taken_is_said(tmp_path):
         port = taken.getsockname()[1]
         with pytest.raises(AddressUnavailable, match=rf"127\.0\.0\.1:{port} for gRPC"):
             serve(Settings(repository=tmp_path, http_port=0, grpc_port=port))
+
+
+def test_metrics_and_health_have_a_port_of_their_own_that_ends_with_the_others(tmp_path):
+    tiny.write_plain(tmp_path, "double", tiny.scale(2.0))
+    with process(tmp_path, inference_keys="a-client-key") as (server, url):
+        metrics = server.listening["metrics"]
+        page = httpx.get(f"{metrics}/metrics")
+        assert page.status_code == 200
+        assert 'nv_inference_request_success{model="double",version="1"} 0.0' in page.text
+        assert httpx.get(f"{metrics}/v2/health/ready").json() == {"ready": True}
+        assert httpx.head(f"{metrics}/metrics").content == b""
+        reply = httpx.get(f"{metrics}/v2/models/double")
+        assert (reply.status_code, reply.json()) == (404, {"error": "Not Found"})
+        assert httpx.get(f"{url}/metrics").status_code == 401
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{metrics}/metrics")
+    assert server.lines[-1]["event"] == "stopped"
+
+
+def test_metrics_need_have_no_port_of_their_own(tmp_path):
+    with process(tmp_path, metrics_port="none") as (server, url):
+        assert server.listening["metrics"] is None
+        assert httpx.get(f"{url}/metrics").status_code == 200
+
+
+def test_a_port_for_metrics_that_is_taken_is_said(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AddressUnavailable, match=f"127.0.0.1:{port}: .*another host or port"):
+            serve(Settings(repository=tmp_path, http_port=0, metrics_port=port))
+
+
+def test_a_server_says_at_its_start_who_may_do_what_and_never_a_key(tmp_path):
+    keys = {"admin_key": "the-admin-key", "inference_keys": "a-client-key"}
+    with process(tmp_path, log_level="debug", **keys) as (server, url):
+        assert server.listening["admin"] == server.listening["inference"] == "with a key"
+        for key in (*keys.values(), "a-wrong-key"):
+            headers = {"Authorization": f"Bearer {key}"}
+            httpx.post(f"{url}/v2/repository/models/m/load", headers=headers)
+        server.send_signal(signal.SIGTERM)
+        server.wait(20)
+    text = str(server.lines)
+    assert "401" in text
+    assert not any(key in text for key in (*keys.values(), "a-wrong-key"))
+
+
+def test_a_key_that_cannot_be_stops_the_server(tmp_path):
+    with pytest.raises(SettingsInvalid, match="admin_key"):
+        serve(Settings(repository=tmp_path, http_port=0, metrics_port=0, admin_key="short"))

@@ -205,6 +205,12 @@ def write_plain(
     return folder
 
 
+def write_config(repository: Path, name: str, text: str) -> None:
+    """The configuration of a model, in the place of the one that it has."""
+    (repository / name).mkdir(exist_ok=True)
+    (repository / name / "config.pbtxt").write_text(text)
+
+
 def write_verified(
     repository: Path,
     name: str,

@@ -12,8 +12,10 @@ from service.errors import (
     NotJsonRepresentable,
     OutputUnknown,
     ParameterInvalid,
+    RequestInvalid,
     TensorInvalid,
 )
+from service.inference import Placement
 from service.signature import Signature
 
 
@@ -225,16 +227,85 @@ def test_parameters_of_scheduling_and_sequences_are_accepted():
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"shared_memory_region": "r"}, {"classification": "3"}, {"binary_data": "yes"}]
+    "parameters", [{"classification": "3"}, {"classification": -1}, {"binary_data": "yes"}]
 )
-def test_an_output_parameter_that_is_not_offered_is_refused(parameters):
+def test_an_output_parameter_that_cannot_be_is_refused(parameters):
     with pytest.raises(ParameterInvalid):
         decode(outputs=[{"name": "z", "parameters": parameters}])
 
 
-def test_an_input_in_shared_memory_is_refused():
-    with pytest.raises(ParameterInvalid, match="shared memory"):
-        decode([tensor("a"), tensor("b", data=None, parameters={"shared_memory_region": "r"})])
+SHARED = {"shared_memory_region": "r", "shared_memory_byte_size": 8, "shared_memory_offset": 4}
+
+
+def test_an_input_in_shared_memory_is_left_where_it_is():
+    tail = np.array([5, 6], "<i4").tobytes()
+    decoded = decode([tensor("b", data=None, parameters=SHARED), blob("a")], tail=tail)
+    assert decoded.request.inputs["a"].tolist() == [[5, 6]]
+    (shared,) = decoded.request.shared_inputs.values()
+    assert (shared.datatype, shared.shape) == (Datatype.INT32, (1, 2))
+    assert shared.placement == Placement(region="r", offset=4, byte_size=8)
+
+
+def test_an_output_in_shared_memory_needs_no_form_of_its_own():
+    decoded = decode(
+        outputs=[{"name": "h", "parameters": SHARED | {"binary_data": False}}, {"name": "z"}],
+        parameters={"binary_data_output": True},
+    )
+    assert decoded.request.outputs == ("z", "h")
+    assert decoded.binary_outputs == {"z"}
+    placements = decoded.request.shared_outputs
+    assert placements == {"h": Placement(region="r", offset=4, byte_size=8)}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"shared_memory_region": None}, "'shared_memory_byte_size' and no 'shared_memory_region'"),
+        ({"shared_memory_region": 1}, "'shared_memory_region' must be a string; got 1"),
+        ({"shared_memory_byte_size": None}, "and no 'shared_memory_byte_size'"),
+        ({"shared_memory_byte_size": -1}, "must be a number of bytes"),
+        ({"shared_memory_byte_size": 1.0}, "must be a number of bytes"),
+        ({"shared_memory_byte_size": True}, "must be a number of bytes"),
+        ({"shared_memory_offset": -1}, "must be a number of bytes"),
+        ({"shared_memory_offset": "4"}, "must be a number of bytes"),
+        ({"shared_memory_offset": 2.0**70}, "must be a number of bytes"),
+    ],
+)
+def test_a_place_in_shared_memory_that_cannot_be_is_refused(change, says):
+    parameters = SHARED | change
+    with pytest.raises(ParameterInvalid, match=says):
+        decode([tensor("a"), tensor("b", data=None, parameters=parameters)])
+    with pytest.raises(ParameterInvalid, match=says):
+        decode(outputs=[{"name": "z", "parameters": parameters}])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"parameters": SHARED}, "'b' has 'data' and 'shared_memory_region'; it wants exactly one"),
+        (
+            {"data": None, "parameters": SHARED | {"binary_data_size": 8}},
+            "'b' has 'binary_data_size' and 'shared_memory_region'",
+        ),
+        ({"data": None}, "'b' has no data; it wants exactly one"),
+    ],
+)
+def test_an_input_has_one_source(changes, says):
+    with pytest.raises(ParameterInvalid, match=says):
+        decode([tensor("a"), tensor("b", **changes)])
+
+
+def test_classes_do_not_go_to_shared_memory():
+    parameters = SHARED | {"classification": 2}
+    with pytest.raises(ParameterInvalid, match="'z' is asked for as classes and in shared memory"):
+        decode(outputs=[{"name": "z", "parameters": parameters}])
+
+
+def test_an_output_that_is_asked_for_in_two_ways_is_refused():
+    again = [{"name": "z", "parameters": {"binary_data": True}}] * 2
+    assert decode(outputs=again).binary_outputs == {"z"}
+    with pytest.raises(ParameterInvalid, match="'z' is listed twice with different parameters"):
+        decode(outputs=[*again, {"name": "z"}])
 
 
 def test_outputs_are_given_in_the_models_order_and_once():
@@ -267,6 +338,78 @@ def test_half_precision_as_json_is_refused_before_anything_is_computed():
         decode(outputs=[])
 
 
+def test_parameters_that_are_null_are_left_out():
+    listed = [{"name": "z", "parameters": None}, {"name": "m", "parameters": {"binary_data": None}}]
+    decoded = decode(
+        [tensor("a", parameters={"binary_data_size": None}), tensor("b")],
+        outputs=listed,
+        parameters={"binary_data_output": True, "priority": None},
+    )
+    assert decoded.request.parameters == {"binary_data_output": True}
+    assert decoded.binary_outputs == {"z", "m"}
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "FP64"])
+def test_a_negative_zero_keeps_its_sign(datatype):
+    signature = Signature(inputs=(spec("a", datatype, (2,)),), outputs=(spec("z"),))
+    text = orjson.dumps({"inputs": [tensor("a", shape=[2], datatype=datatype, data=[-0.0, 0.0])]})
+    array = decode_request(text, signature).request.inputs["a"]
+    assert np.signbit(array).tolist() == [True, False]
+
+
+MANY = 100_000
+
+
+LARGE = {
+    "name": {"inputs": [tensor("a" * MANY), tensor("b")]},
+    "name of zeros": {"inputs": [tensor("\0" * MANY), tensor("b")]},
+    "datatype": {"inputs": [tensor("a", datatype="I" * MANY), tensor("b")]},
+    "rank": {"inputs": [tensor("a", shape=[1] * MANY), tensor("b")]},
+    "shape": {"inputs": [tensor("a", shape=[2**63] * MANY), tensor("b")]},
+    "element": {"inputs": [tensor("a", data=["x" * MANY, 1]), tensor("b")]},
+    "input parameter": {"inputs": [tensor("a", parameters={"x" * MANY: []}), tensor("b")]},
+    "inputs": {"inputs": [tensor("a")] * MANY},
+    "output": {"outputs": [{"name": "z" * MANY}]},
+    "classes": {"outputs": [{"name": "z", "parameters": {"classification": "9" * MANY}}]},
+    "reserved parameter": {"parameters": {"triton_" + "x" * MANY: 1}},
+    "priority": {"parameters": {"priority": "x" * MANY}},
+}
+
+
+@pytest.mark.parametrize("large", LARGE)
+def test_a_message_is_short_whatever_the_request_says(large):
+    with pytest.raises(RequestInvalid) as caught:
+        decode(**LARGE[large])
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"inputs": DEEP}',
+        '{"inputs": [DEEP]}',
+        '{"inputs": [{"name": DEEP}]}',
+        '{"inputs": [{"name": "a", "datatype": "INT32", "shape": DEEP}]}',
+        '{"inputs": [{"name": "a", "datatype": "INT32", "shape": [1, 2], "data": DEEP}]}',
+        '{"inputs": [], "outputs": [DEEP]}',
+        '{"inputs": [], "id": DEEP}',
+        '{"inputs": [], "parameters": {"x": DEEP}}',
+    ],
+)
+def test_what_is_nested_deeper_than_python_recurses_is_refused(text):
+    deep = "[" * 1000 + "]" * 1000
+    with pytest.raises(RequestInvalid) as caught:
+        decode_request(text.replace("DEEP", deep).encode(), TWO)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_hundred_thousand_parameters_and_outputs_are_read():
+    parameters = {f"p{number}": number for number in range(MANY)}
+    decoded = decode(parameters=parameters, outputs=[{"name": "z"}] * MANY)
+    assert decoded.request.parameters == parameters
+    assert decoded.request.outputs == ("z",)
+
+
 class TestRawRequest:
     def only(self, datatype="FP32", shape=("rows", 2)):
         return Signature(inputs=(spec("x", datatype, shape),), outputs=(spec("y"), spec("z")))
@@ -285,6 +428,10 @@ class TestRawRequest:
     def test_bytes_are_one_element_without_a_length(self):
         decoded = decode_raw_request(b"\xffabc", self.only("BYTES", ("n",)))
         assert decoded.request.inputs["x"].tolist() == [b"\xffabc"]
+
+    def test_an_empty_body_is_no_element(self):
+        with pytest.raises(TensorInvalid, match="the body is empty"):
+            decode_raw_request(b"", self.only("BYTES", ("n",)))
 
     @pytest.mark.parametrize("body", [b"", b"1234567"])
     def test_a_number_of_bytes_that_fits_no_shape_is_refused(self, body):

@@ -165,3 +165,21 @@ def test_a_request_that_cannot_be_computed_a_second_time_is_counted_and_logged_o
     assert seen.compared == 0
     assert "model.onnx" in seen.failure
     assert len(logs) == 1
+
+
+def test_what_answers_no_more_is_not_compared_any_more(tmp_path):
+    known = established(tmp_path, tiny.scale(2.0))
+    other = established(tmp_path / "other", tiny.scale(3.0))
+    with canary(max_waiting=64) as bird:
+        for _ in range(32):
+            bird.offer(known, {"x": X}, {"y": 2 * X})
+        bird.forget(known)
+        bird.offer(other, {"x": X}, {"y": 3 * X})
+        wait_until(other, compared=1)
+    assert known.live.snapshot.compared < 32
+    assert known.live.snapshot.failed == 0
+
+
+def test_a_version_that_was_never_drawn_is_forgotten_without_a_process(tmp_path):
+    with canary() as bird:
+        bird.forget(established(tmp_path, tiny.scale(2.0)))

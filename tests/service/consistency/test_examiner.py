@@ -6,12 +6,12 @@ import pytest
 from onnx import helper
 from structlog.testing import capture_logs
 
-from bundle import Datatype, ProviderPolicy, find_versions
+from bundle import Datatype, ProviderPolicy
 from bundle.certificate import Verdict
 from service.consistency import Cache, Examiner, Phase
 from service.loading import Loader
 from service.runner import RunPool
-from tests.service import tiny
+from tests.service import serving, tiny
 
 
 @pytest.fixture
@@ -46,8 +46,7 @@ def test_a_bundle_gets_its_certificate_and_on_request_every_check(tmp_path, exam
     tiny.write_verified(tmp_path / "models", "m")
     pool = RunPool(threads=1, max_waiting=0)
     loader = Loader(policy=ProviderPolicy.CPU, threads=1, pool=pool, examiner=examiner, at_once=1)
-    (folder,) = find_versions(tmp_path / "models")
-    known = loader.load(folder).consistency
+    known = loader.load(serving.planned(tmp_path / "models")).consistency
     examiner.establish(known)
     assert [finding.check for finding in settle(known).report.findings] == ["batch-invariance"]
     # the manifest's own tolerance, of the golden sample's size
@@ -194,8 +193,7 @@ def test_a_request_is_not_answered_with_less_than_every_check(tmp_path, examiner
     tiny.write_verified(tmp_path / "models", "m")
     pool = RunPool(threads=1, max_waiting=0)
     loader = Loader(policy=ProviderPolicy.CPU, threads=1, pool=pool, examiner=examiner, at_once=1)
-    (folder,) = find_versions(tmp_path / "models")
-    known = loader.load(folder).consistency
+    known = loader.load(serving.planned(tmp_path / "models")).consistency
     examiner.establish(known)
     examiner.examine(known)
     assert settle(known).report.thorough

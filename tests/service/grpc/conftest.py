@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,20 +16,14 @@ from service.settings import Settings
 
 @contextmanager
 def live_grpc_server(settings: Settings) -> Iterator[str]:
-    """A server in a thread, whose models are all loaded."""
+    """A server on a free port in a thread, whose models are all loaded."""
+    settings = settings.model_copy(update={"grpc_port": 0, "shutdown_grace_s": 1})
     started, stop = threading.Event(), threading.Event()
     address: list[str] = []
 
     async def serve() -> None:
         async with Service(settings) as service:
-            server = GrpcServer(
-                service.plane,
-                service.control,
-                host="127.0.0.1",
-                port=0,
-                max_request_bytes=settings.max_request_bytes,
-                grace_s=1,
-            )
+            server = GrpcServer(service, settings)
             async with server:
                 while service.plane.readiness().reason is not None:
                     if "loading" not in service.plane.readiness().reason:
@@ -48,6 +42,12 @@ def live_grpc_server(settings: Settings) -> Iterator[str]:
         stop.set()
         thread.join(30)
         assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def live_grpc() -> Callable[[Settings], AbstractContextManager[str]]:
+    """For a test that wants settings of its own."""
+    return live_grpc_server
 
 
 @pytest.fixture(scope="session")

@@ -111,6 +111,25 @@ def with_two_raw():
             "no typed contents",
         ),
         (
+            request("identity-bf16", datatype="BF16", fp32_contents=[1.0] * 3),
+            INVALID,
+            "no typed contents",
+        ),
+        (
+            request("identity-uint16", datatype="UINT16", uint_contents=[1, 2, 2**16]),
+            INVALID,
+            "has 65536; it may be 0 to 65535",
+        ),
+        (
+            request("identity-bool", datatype="BOOL", raw=b"\0\1\2"),
+            INVALID,
+            "a byte other than 0 and 1",
+        ),
+        (request("two-dynamic", shape=(2**62, 2**62), fp32_contents=[1.0]), INVALID, "wants"),
+        (request("two-dynamic", shape=(0, 2**62), raw=b""), INVALID, "is empty but its shape"),
+        (request("two-dynamic", shape=[1] * 10**6, raw=TWELVE), INVALID, "wants (rows, columns)"),
+        (request(name="x" * 10**6, raw=TWELVE), INVALID, "is not one of the model's"),
+        (
             request("identity-bytes", datatype="BYTES", raw=b"\xff\0\0\0ab" + b"\0" * 12),
             INVALID,
             "says it has 255 bytes",
@@ -142,6 +161,10 @@ def test_a_version_that_is_not_there_is_refused(channel, version, code):
         ("identity-uint8", "UINT8", {"uint_contents": [0, 1, 255]}),
         ("identity-uint64", "UINT64", {"uint64_contents": [0, 1, 2**64 - 1]}),
         ("identity-int16", "INT16", {"int_contents": [-(2**15), 0, 2**15 - 1]}),
+        ("identity-int8", "INT8", {"int_contents": [-128, 0, 127]}),
+        ("identity-int32", "INT32", {"int_contents": [-(2**31), 0, 2**31 - 1]}),
+        ("identity-uint16", "UINT16", {"uint_contents": [0, 1, 2**16 - 1]}),
+        ("identity-uint32", "UINT32", {"uint_contents": [0, 1, 2**32 - 1]}),
         ("identity-int64", "INT64", {"int64_contents": [-(2**63), 0, 2**63 - 1]}),
         ("identity-fp32", "FP32", {"fp32_contents": [0.5, -1, 2]}),
         ("identity-fp64", "FP64", {"fp64_contents": [0.1, -1, 2]}),
@@ -181,7 +204,7 @@ def test_unknown_parameters_are_ignored_and_those_of_the_protocol_are_taken(chan
 
 def test_what_is_not_offered_is_unimplemented(channel):
     with pytest.raises(grpc.RpcError) as caught:
-        call(channel, "CudaSharedMemoryStatus", Request(), "CudaSharedMemoryStatusResponse")
+        call(channel, "NoSuchMethod", Request(), "ServerLiveResponse")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -123,6 +123,15 @@ async def test_any_other_request_id_is_replaced(tmp_path, given):
     assert len(first) == 32
 
 
+async def test_what_a_client_chose_is_bounded_in_the_log(tmp_path):
+    async with client_of(tmp_path) as client:
+        with capture_logs() as logs:
+            await client.get(f"/v2/models/{'m' * 5000}")
+            await client.request("BREW" * 500, f"/{'p' * 5000}")
+    texts = [value for line in logs for value in line.values() if isinstance(value, str)]
+    assert max(map(len, texts)) == 256
+
+
 async def test_a_client_that_goes_away_while_it_sends_is_no_error(tmp_path):
     settings = Settings(repository=tmp_path)
     service = Service(settings)

@@ -44,7 +44,7 @@ async def client_of(settings, *, service=None):
     app = create_app(settings, service=service)
     async with service or nullcontext(), app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield client
 
 

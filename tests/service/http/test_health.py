@@ -10,6 +10,7 @@ def test_live_and_metadata_have_the_bodies_that_clients_read(http):
     assert http.get("/v2").json()["extensions"] == [
         "binary_tensor_data",
         "classification",
+        "logging",
         "model_configuration",
         "model_repository",
         "statistics",

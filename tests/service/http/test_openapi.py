@@ -34,6 +34,23 @@ def test_every_route_is_documented_with_its_errors(document):
         "/v2/models/{model}/versions/{version}/ready",
         "/v2/models/{model}/versions/{version}/infer",
         "/v2/repository/index",
+        "/v2/models/{model}/generate",
+        "/v2/models/{model}/generate_stream",
+        "/v2/models/{model}/versions/{version}/generate",
+        "/v2/models/{model}/versions/{version}/generate_stream",
+        "/v2/logging",
+        "/v2/trace/setting",
+        "/v2/models/{model}/trace/setting",
+        "/v2/systemsharedmemory/status",
+        "/v2/systemsharedmemory/unregister",
+        "/v2/systemsharedmemory/region/{region}/status",
+        "/v2/systemsharedmemory/region/{region}/register",
+        "/v2/systemsharedmemory/region/{region}/unregister",
+        "/v2/cudasharedmemory/status",
+        "/v2/cudasharedmemory/unregister",
+        "/v2/cudasharedmemory/region/{region}/status",
+        "/v2/cudasharedmemory/region/{region}/register",
+        "/v2/cudasharedmemory/region/{region}/unregister",
     }
     operations = [
         (path, operation)

@@ -1,0 +1,11 @@
+"""Requests to runs: what waits, what runs together, and whose rows are whose.
+
+Not for: how a run is computed (`service.engine`), nor whether requests may share one
+(`service.consistency`).
+"""
+
+from service.batching.admission import Admission
+from service.batching.batcher import Batcher
+from service.batching.plan import Plan
+
+__all__ = ["Admission", "Batcher", "Plan"]

@@ -1,0 +1,89 @@
+"""What the server and a worker say to each other. Tensors are not in it: they lie in an `Area`.
+
+They go over lines (`multiprocessing.connection.Connection`) that only the two ends have.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from bundle import ProviderPolicy
+from bundle.opener import Placement
+from bundle.tensors import TensorSpec
+from service.engine.area import Laid
+
+__all__ = [
+    "End",
+    "Failed",
+    "Open",
+    "Opened",
+    "Ran",
+    "Start",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Open a model.
+
+    Attributes:
+        path: the ONNX file.
+        policy: where it runs.
+        threads: of one run.
+        memory_bytes: that opening it may take; 0 is any amount.
+    """
+
+    path: Path
+    policy: ProviderPolicy
+    threads: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """It is open. The attributes are those of `bundle.OpenModel`."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    provider: str
+    placement: Placement
+    lowered: tuple[str, ...]
+
+
+class Start(NamedTuple):
+    """Run the model with the tensors that lie in the lane's area.
+
+    Attributes:
+        number: of the run, in this lane.
+        inputs: where they lie.
+        outputs: that are wanted.
+    """
+
+    number: int
+    inputs: tuple[Laid, ...]
+    outputs: tuple[str, ...]
+
+
+class Ran(NamedTuple):
+    """It ran. The times are on the clock of `time.perf_counter_ns`, which all processes share."""
+
+    outputs: tuple[Laid, ...]
+    begun_ns: int
+    ended_ns: int
+
+
+class Failed(NamedTuple):
+    """It could not be done.
+
+    Attributes:
+        error: what was raised; only classes of `bundle.errors` are sent as themselves.
+    """
+
+    error: Exception
+
+
+class End(NamedTuple):
+    """End a run of a lane, which may be over, or may not have been begun."""
+
+    lane: int
+    run: int

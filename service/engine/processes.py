@@ -1,0 +1,216 @@
+"""Runs one model in a process of its own, and brings the process back when it ends.
+
+A model that crashes, or never ends, costs those who asked it some time, and nobody else anything.
+Whoever was in a run when the process ended learns of it by `RunLost`, and may ask again; whoever
+waits goes on waiting, unless the process does not come back.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from bundle import BundleError, RunFailed
+from service.engine.link import Lane, Link
+from service.engine.run import Pieces, Run, Watch
+from service.errors import EngineFailed, RunLost, ServiceError
+
+__all__ = ["ProcessEngine"]
+
+_GRACE_S: Final = 1.0
+"""That a run has to end in when it is told to; then its process is ended."""
+_LONGEST_PAUSE_S: Final = 30.0
+_SHORTEST_PAUSE_S: Final = 0.25
+_WINDOW_S: Final = 60.0
+_MOST_DEATHS: Final = 5
+"""In the window. A process that ends more often is not started anew at once."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Wanted:
+    """A run that waits or goes on."""
+
+    feeds: Mapping[str, Pieces]
+    outputs: Sequence[str]
+    future: asyncio.Future[Run]
+    timer: asyncio.TimerHandle | None = None
+
+
+class ProcessEngine:
+    """An `Engine` over a worker process.
+
+    Args:
+        link: to the worker.
+        relink: another one with the same model, which was tried; blocks. What it raises speaks
+            against it.
+        run_timeout_s: that a run may take.
+
+    Attributes:
+        at_once: runs at the same time.
+        watch: who is told whether it can.
+    """
+
+    def __init__(self, link: Link, *, relink: Callable[[], Link], run_timeout_s: float) -> None:
+        self.at_once = len(link.lanes)
+        self.watch = Watch()
+        self._link: Link | None = link
+        self._relink = relink
+        self._run_timeout_s = run_timeout_s
+        self._free: list[Lane] = []
+        self._busy: dict[Lane, _Wanted] = {}
+        self._waiting: deque[_Wanted] = deque()
+        self._deaths: deque[float] = deque()
+        self._is_attached = False
+        self._revival: asyncio.Task[None] | None = None
+
+    def start(self, feeds: Mapping[str, Pieces], outputs: Sequence[str]) -> asyncio.Future[Run]:
+        """Begin a run; see `Engine`."""
+        loop = asyncio.get_running_loop()
+        if not self._is_attached and self._link is not None:
+            self._attach(self._link)
+        wanted = _Wanted(feeds, outputs, loop.create_future())
+        wanted.future.add_done_callback(lambda _: self._give_up(wanted))
+        self._waiting.append(wanted)
+        self._begin()
+        return wanted.future
+
+    async def close(self) -> None:
+        """End the process; whoever waits learns of it."""
+        if self._revival is not None:
+            self._revival.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._revival
+        link = self._detach()
+        self._fail(EngineFailed("the model is being taken out of service"))
+        if link is not None:
+            await asyncio.to_thread(link.close)
+
+    def _attach(self, link: Link) -> None:
+        loop = asyncio.get_running_loop()
+        self._link = link
+        self._is_attached = True
+        self._free = list(link.lanes)
+        for lane in link.lanes:
+            loop.add_reader(lane.fileno(), self._ended, lane)
+
+    def _detach(self) -> Link | None:
+        link, self._link = self._link, None
+        if link is not None and self._is_attached:
+            loop = asyncio.get_running_loop()
+            for lane in link.lanes:
+                loop.remove_reader(lane.fileno())
+        self._free = []
+        return link
+
+    def _begin(self) -> None:
+        """Begin what waits on the lanes that are free."""
+        while self._waiting and self._free:
+            wanted = self._waiting.popleft()
+            if wanted.future.done():
+                continue
+            lane = self._free.pop()
+            self._busy[lane] = wanted
+            wanted.timer = asyncio.get_running_loop().call_later(
+                self._run_timeout_s, self._time_out, wanted
+            )
+            try:
+                lane.start(wanted.feeds, wanted.outputs)
+            except RunFailed as err:
+                self._free.append(lane)
+                del self._busy[lane]
+                _settle(wanted, None, err)
+
+    def _ended(self, lane: Lane) -> None:
+        run = error = None
+        try:
+            run = lane.finish()
+        except BundleError as err:
+            error = err
+        except (EOFError, OSError):
+            self._died()
+            return
+        wanted = self._busy.pop(lane)
+        self._free.append(lane)
+        self._begin()
+        _settle(wanted, run, error)
+
+    def _died(self) -> None:
+        link = self._detach()
+        self._deaths.append(time.monotonic())
+        victims = list(self._busy.values())
+        self._busy.clear()
+        self._revival = asyncio.get_running_loop().create_task(self._revive(link))
+        for wanted in victims:
+            _settle(wanted, None, RunLost("the model's process ended during the run"))
+
+    async def _revive(self, link: Link | None) -> None:
+        if link is not None:
+            how = await asyncio.to_thread(link.close)
+            _log.error("model process ended", how=how, ends_lately=self._count_deaths())
+        pause_s = 0.0
+        if self._count_deaths() > _MOST_DEATHS:
+            pause_s = _LONGEST_PAUSE_S
+            self._tell_down(f"its process ended {self._count_deaths()} times in a minute")
+        while True:
+            await asyncio.sleep(pause_s)
+            try:
+                link = await asyncio.to_thread(self._relink)
+            except (BundleError, ServiceError) as err:
+                pause_s = min(max(2 * pause_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
+                self._tell_down(f"its process ended and does not come back: {err}")
+            else:
+                self._revival = None
+                self._attach(link)
+                self.watch.up()
+                _log.info("model process is back")
+                self._begin()
+                return
+
+    def _tell_down(self, reason: str) -> None:
+        _log.error("model unavailable", reason=reason)
+        self.watch.down(reason)
+        self._fail(EngineFailed(reason))
+
+    def _fail(self, error: EngineFailed) -> None:
+        going, self._busy = list(self._busy.values()), {}
+        waiting, self._waiting = list(self._waiting), deque()
+        for wanted in (*going, *waiting):
+            _settle(wanted, None, error)
+
+    def _count_deaths(self) -> int:
+        horizon = time.monotonic() - _WINDOW_S
+        while self._deaths and self._deaths[0] < horizon:
+            self._deaths.popleft()
+        return len(self._deaths)
+
+    def _time_out(self, wanted: _Wanted) -> None:
+        _settle(wanted, None, RunLost(f"the run took longer than {self._run_timeout_s:g} s"))
+
+    def _give_up(self, wanted: _Wanted) -> None:
+        """A run is over for whoever wanted it; if it still goes on, end it."""
+        if wanted.timer is not None:
+            wanted.timer.cancel()
+        lane = next((lane for lane, busy in self._busy.items() if busy is wanted), None)
+        if lane is not None and self._link is not None:
+            self._link.end_run(lane)
+            asyncio.get_running_loop().call_later(_GRACE_S, self._end_process, lane, wanted)
+
+    def _end_process(self, lane: Lane, wanted: _Wanted) -> None:
+        if self._busy.get(lane) is wanted:
+            self._died()
+
+
+def _settle(wanted: _Wanted, run: Run | None, error: Exception | None) -> None:
+    if wanted.future.done():
+        return
+    if error is not None:
+        wanted.future.set_exception(error)
+    elif run is not None:
+        wanted.future.set_result(run)

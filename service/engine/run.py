@@ -1,0 +1,83 @@
+"""One run of a model: what it gives, and what can give it. Holds no logic."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from bundle import Interrupt
+
+__all__ = ["Engine", "Model", "Pieces", "Run", "Watch"]
+
+Pieces = Sequence[np.ndarray]
+"""A tensor in parts along axis 0, or in one part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run gave.
+
+    Attributes:
+        outputs: those that were wanted, by name.
+        begun_ns: when it began, on the clock of `time.perf_counter_ns`.
+        ended_ns: when it ended.
+    """
+
+    outputs: Mapping[str, np.ndarray]
+    begun_ns: int
+    ended_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Who is told whether a model can be asked.
+
+    Attributes:
+        down: it cannot for the time being, and why.
+        up: it can again.
+    """
+
+    down: Callable[[str], None] = lambda _: None
+    up: Callable[[], None] = lambda: None
+
+
+class Engine(Protocol):
+    """Computes runs of one model version.
+
+    Attributes:
+        at_once: runs at the same time.
+        watch: who is told whether it can.
+    """
+
+    at_once: int
+    watch: Watch
+
+    def start(self, feeds: Mapping[str, Pieces], outputs: Sequence[str]) -> "asyncio.Future[Run]":
+        """Begin a run, on the running event loop.
+
+        Returns:
+            Of the run. It fails with a `bundle.BundleError` where the model did, and with
+            `EngineFailed` where it could not be asked. To cancel it ends the run, as far as that
+            can be done; what it holds is held until it has ended.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Run no more; whoever waits learns of it."""
+        ...
+
+
+class Model(Protocol):
+    """What is run: `bundle.OpenModel`, or a test's."""
+
+    def run(
+        self,
+        feeds: Mapping[str, np.ndarray],
+        outputs: Sequence[str] | None = None,
+        *,
+        interrupt: Interrupt | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Compute the wanted outputs, on the calling thread."""
+        ...

@@ -1,0 +1,120 @@
+"""A worker process: one model, and a lane for each run at the same time. Orders nothing.
+
+A lane is a thread with a line and an area of its own: it waits for a message, runs the model with
+what lies in the area, lays out what that gave, and says so. The main thread opens the model, and
+ends runs. Nothing here outlives the server: a line whose other end is gone ends the process.
+"""
+
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import NoReturn
+
+from bundle import BundleError, Interrupt, OpenModel, RunFailed, open_model
+from service.engine.area import Area
+from service.engine.messages import End, Failed, Open, Opened, Ran, Start
+
+__all__ = ["Lane", "work"]
+
+
+class Lane:
+    """One run at a time.
+
+    Args:
+        line: to the server.
+        area: shared with it.
+    """
+
+    def __init__(self, line: Connection, area: Area) -> None:
+        self._line = line
+        self._area = area
+        self._current: tuple[int, Interrupt] | None = None
+        self._to_end = 0
+
+    def end_run(self, number: int) -> None:
+        """End a run: the one that is going on, or the next; one that is over is none of them."""
+        self._to_end = number  # first: whoever begins it now looks here after
+        current = self._current
+        if current is not None and current[0] == number:
+            current[1].set()
+
+    def serve(self, model: OpenModel) -> NoReturn:
+        """Run what is asked for until the server is gone; then the process ends."""
+        try:
+            while True:
+                self._line.send(self._run(model, self._line.recv()))
+        except (EOFError, OSError):
+            os._exit(0)  # a run in another lane would hold up any other way to end
+
+    def _run(self, model: OpenModel, start: Start) -> Ran | Failed:
+        interrupt = Interrupt()
+        self._current = (start.number, interrupt)
+        if self._to_end == start.number:
+            interrupt.set()
+        feeds = self._area.get(start.inputs, copy=False)
+        begun_ns = time.perf_counter_ns()
+        try:
+            outputs = model.run(feeds, start.outputs, interrupt=interrupt)
+            ended_ns = time.perf_counter_ns()
+            laid = self._area.put((name, (array,)) for name, array in outputs.items())
+            return Ran(laid, begun_ns, ended_ns)
+        except Exception as err:  # noqa: BLE001  # the process's edge: the server tells who asked
+            return Failed(_sendable(err))
+        finally:
+            self._current = None
+
+
+def work(control: Connection, lanes: Sequence[Lane]) -> NoReturn:
+    """Open the model that is asked for, then run it until the server is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this one
+    try:
+        question: Open = control.recv()
+        try:
+            with _memory_limit(question.memory_bytes):
+                model = open_model(question.path, policy=question.policy, threads=question.threads)
+        except Exception as err:  # noqa: BLE001  # the process's edge, as above
+            control.send(Failed(_sendable(err)))
+            os._exit(0)
+        for lane in lanes:
+            threading.Thread(target=lane.serve, args=(model,), daemon=True).start()
+        control.send(
+            Opened(model.inputs, model.outputs, model.provider, model.placement, model.lowered)
+        )
+        while True:
+            end: End = control.recv()
+            lanes[end.lane].end_run(end.run)
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+@contextmanager
+def _memory_limit(size: int) -> Iterator[None]:
+    """Let the process take at most so many bytes more; 0 is any amount.
+
+    A file of a hundred bytes can ask for gigabytes when it is opened, by folding constants.
+    """
+    if not size:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (_address_space() + size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _address_space() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  # no file of ours
+        return int(statm.read().split()[0]) * resource.getpagesize()
+
+
+def _sendable(error: Exception) -> Exception:
+    if isinstance(error, BundleError):
+        return error
+    return RunFailed(f"something unexpected happened: {error!r}")

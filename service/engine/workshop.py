@@ -1,0 +1,189 @@
+"""Opens models in the way that they are run: on threads of this process, or each in its own.
+
+Says not whether a model may be served: who opens one tries it, and then asks for its engine.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+
+from bundle import ProviderPolicy, open_model
+from bundle.opener import Placement
+from bundle.tensors import TensorSpec
+from service.engine.link import Link
+from service.engine.messages import Open
+from service.engine.processes import ProcessEngine
+from service.engine.run import Engine
+from service.engine.threads import RunThreads, ThreadEngine
+from service.engine.zygote import Zygote
+
+__all__ = ["Opened", "ProcessWorkshop", "ThreadWorkshop", "Workshop"]
+
+_LEAST_BYTES: Final = 2**30
+_BYTES_A_BYTE: Final = 8
+"""Of memory for each byte of a model's files: weights are copied while they are prepared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A model that was opened.
+
+    Attributes:
+        inputs: what it takes.
+        outputs: what it gives.
+        provider: the execution provider that was asked first.
+        placement: where each node runs.
+        lowered: the nodes that were rewritten because the provider has no kernel for them.
+        run: runs it once and waits; raises what `bundle.OpenModel.run` raises, and `EngineFailed`.
+        close: gives it up, unless its engine was asked for.
+        engine: what runs it from now on. Where its process ends and another takes its place, the
+            given function tries that one first, and raises what speaks against it.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    provider: str
+    placement: Placement
+    lowered: tuple[str, ...]
+    run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+    close: Callable[[], object]
+    engine: Callable[[Callable[["Opened"], object]], Engine]
+
+
+class Workshop(Protocol):
+    """Opens models."""
+
+    def open(self, path: Path, *, policy: ProviderPolicy, threads: int) -> Opened:
+        """Open one; blocks.
+
+        Args:
+            path: the ONNX file.
+            policy: where it runs.
+            threads: of one run.
+
+        Raises:
+            BundleError: it cannot be opened.
+            EngineFailed: there is nothing to open it in.
+        """
+        ...
+
+    @property
+    def pending(self) -> int:
+        """Runs that cannot be ended and have not ended."""
+        ...
+
+    def close(self) -> None:
+        """Open no more, and end every run."""
+        ...
+
+
+class ThreadWorkshop:
+    """Models run in this process.
+
+    Args:
+        at_once: runs at the same time, over all models.
+    """
+
+    def __init__(self, *, at_once: int) -> None:
+        self._threads = RunThreads(at_once)
+
+    @property
+    def pending(self) -> int:
+        """See `Workshop`."""
+        return self._threads.pending
+
+    def open(self, path: Path, *, policy: ProviderPolicy, threads: int) -> Opened:
+        """Open one; see `Workshop`."""
+        model = open_model(path, policy=policy, threads=threads)
+        return Opened(
+            inputs=model.inputs,
+            outputs=model.outputs,
+            provider=model.provider,
+            placement=model.placement,
+            lowered=model.lowered,
+            run=model.run,
+            close=lambda: None,
+            engine=lambda _: ThreadEngine(model, threads=self._threads),
+        )
+
+    def close(self) -> None:
+        """See `Workshop`."""
+        self._threads.close()
+
+
+class ProcessWorkshop:
+    """Each model runs in a process of its own.
+
+    Args:
+        zygote: forks the processes.
+        at_once: runs of one model at the same time.
+        load_timeout_s: that opening a model may take.
+        run_timeout_s: that a run may take.
+        load_bytes: of memory that opening a model may take; None for what its files let expect.
+    """
+
+    pending = 0
+
+    def __init__(
+        self,
+        zygote: Zygote,
+        *,
+        at_once: int,
+        load_timeout_s: float,
+        run_timeout_s: float,
+        load_bytes: int | None = None,
+    ) -> None:
+        self._zygote = zygote
+        self._at_once = at_once
+        self._load_timeout_s = load_timeout_s
+        self._run_timeout_s = run_timeout_s
+        self._load_bytes = load_bytes
+
+    def open(self, path: Path, *, policy: ProviderPolicy, threads: int) -> Opened:
+        """Open one; see `Workshop`."""
+        return self._opened(path, policy, threads)[0]
+
+    def close(self) -> None:
+        """See `Workshop`."""
+        self._zygote.close()
+
+    def _opened(self, path: Path, policy: ProviderPolicy, threads: int) -> tuple[Opened, Link]:
+        question = Open(
+            path=path.resolve(),
+            policy=policy,
+            threads=threads,
+            memory_bytes=self._memory_for(path) if self._load_bytes is None else self._load_bytes,
+        )
+        link = Link(self._zygote, question, lanes=self._at_once, timeout_s=self._load_timeout_s)
+
+        def engine(trial: Callable[[Opened], object]) -> Engine:
+            def relink() -> Link:
+                opened, another = self._opened(path, policy, threads)
+                try:
+                    trial(opened)
+                except BaseException:
+                    another.close()
+                    raise
+                return another
+
+            return ProcessEngine(link, relink=relink, run_timeout_s=self._run_timeout_s)
+
+        model = link.model
+        opened = Opened(
+            inputs=model.inputs,
+            outputs=model.outputs,
+            provider=model.provider,
+            placement=model.placement,
+            lowered=model.lowered,
+            run=link.run,
+            close=link.close,
+            engine=engine,
+        )
+        return opened, link
+
+    def _memory_for(self, path: Path) -> int:
+        size = sum(file.stat().st_size for file in path.parent.iterdir() if file.is_file())
+        return _LEAST_BYTES + _BYTES_A_BYTE * size

@@ -1,0 +1,180 @@
+"""The process that workers are forked from. Forks, and tells how they ended. Runs no model.
+
+It is forked from the server before that has any thread, so that a fork of it is safe, takes some
+milliseconds, and shares the memory of everything that was imported by then. A server that has
+threads already launches it as a program of its own, which takes as long as those imports do.
+"""
+
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NoReturn, Self
+
+from service.engine.area import Area
+from service.engine.worker import Lane, work
+from service.errors import EngineFailed
+
+__all__ = ["Fds", "Zygote", "serve"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+"""Where the packages are: the program imports the same ones as this process."""
+
+_MOST_FDS = 253
+"""What the system lets one message carry (``SCM_MAX_FD`` of Linux)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fds:
+    """What a worker is born with: a line for control, and for each lane a line and an area."""
+
+    control: int
+    lanes: Sequence[tuple[int, int]]
+
+
+class Zygote:
+    """The server's handle of it. For any thread.
+
+    Args:
+        line: to it.
+        wait: until it has ended.
+    """
+
+    def __init__(self, line: socket.socket, *, wait: Callable[[], object]) -> None:
+        self._line = line
+        self._wait = wait
+        self._lock = threading.Lock()
+
+    @classmethod
+    def fork(cls) -> Self:
+        """Fork it. For a process that has no threads yet, and has imported what workers need."""
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        gc.freeze()  # or collecting garbage would copy what the processes share
+        pid = os.fork()
+        if pid == 0:
+            here.close()
+            serve(there)
+        there.close()
+        return cls(here, wait=lambda: os.waitpid(pid, 0))
+
+    @classmethod
+    def launch(cls) -> Self:
+        """Start it as a program of its own. For a process that has threads.
+
+        Raises:
+            EngineFailed: no process can be started.
+        """
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with there:
+            try:
+                process = subprocess.Popen(  # noqa: S603  # this interpreter, this package
+                    [sys.executable, "-m", "service.engine", str(there.fileno())],
+                    cwd=_ROOT,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[there.fileno()],
+                )
+            except OSError as err:
+                here.close()
+                raise EngineFailed(f"no process can be started: {err.strerror}") from err
+        return cls(here, wait=process.wait)
+
+    def spawn(self, fds: Fds) -> int:
+        """Fork a worker.
+
+        Returns:
+            Its process id.
+
+        Raises:
+            EngineFailed: it cannot be forked.
+        """
+        flat = [fds.control, *(fd for lane in fds.lanes for fd in lane)]
+        with self._lock:
+            try:
+                socket.send_fds(self._line, [b"spawn"], flat)
+                answer = self._line.recv(64)
+            except OSError as err:
+                raise EngineFailed(f"no worker can be started: {err.strerror}") from err
+        pid = int(answer or b"0")
+        if pid <= 0:
+            reason = os.strerror(-pid) if pid else "what starts them is gone"
+            raise EngineFailed(f"no worker can be started: {reason}")
+        return pid
+
+    def kill(self, pid: int) -> str:
+        """End a worker, if it has not ended itself.
+
+        Returns:
+            How it ended, for a person.
+        """
+        with self._lock:
+            try:
+                self._line.sendall(b"kill %d" % pid)
+                status = int(self._line.recv(64) or b"-9")
+            except OSError:
+                return "the server"
+        return f"signal {-status}" if status < 0 else f"status {status}"
+
+    def close(self) -> None:
+        """End it, and every worker."""
+        with self._lock:
+            self._line.close()
+        self._wait()
+
+
+def serve(line: socket.socket) -> NoReturn:
+    """Be it: fork and end workers until the server is gone."""
+    os.setsid()  # Ctrl-C is for the server
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    workers: set[int] = set()
+    while True:
+        content, fds, _, _ = socket.recv_fds(line, 64, _MOST_FDS)
+        if not content:
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
+            os._exit(0)
+        if content == b"spawn":
+            pid = _fork(line, fds)
+            if pid > 0:
+                workers.add(pid)
+            line.sendall(b"%d" % pid)
+        else:
+            pid = int(content.split()[1])
+            line.sendall(b"%d" % _kill(pid))
+            workers.discard(pid)
+
+
+def _fork(line: socket.socket, fds: Sequence[int]) -> int:
+    """A worker's process id, or the negative of the error's number."""
+    try:
+        pid = os.fork()
+    except OSError as err:
+        pid = -(err.errno or 1)
+    if pid == 0:
+        line.close()
+        control, *lanes = fds
+        work(
+            Connection(control),
+            [
+                Lane(Connection(lane), Area(area))
+                for lane, area in zip(lanes[::2], lanes[1::2], strict=True)
+            ],
+        )
+    for fd in fds:
+        os.close(fd)
+    return pid
+
+
+def _kill(pid: int) -> int:
+    """The exit status of a worker that is ended now; negative where a signal did it.
+
+    One that had ended keeps its number until it is waited for, which is here.
+    """
+    os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -1,0 +1,185 @@
+"""HTTP/1.1 off a socket: uvicorn's protocol, and bounds on how long and how much a client sends.
+
+uvicorn takes a head of any size and waits for the rest of a request for ever. The bodies of
+requests are not bounded here: `service.http.bodies` does that.
+"""
+
+import asyncio
+import socket
+import sys
+from http import HTTPStatus
+from typing import Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.http.errors import error_response
+
+__all__ = ["MAX_HEAD_BYTES", "BoundedProtocol"]
+
+MAX_HEAD_BYTES: Final = 64 * 2**10
+"""Bytes that the first line and the headers of a request may have; trailers count too."""
+
+
+_VERSIONS: Final = ("1.0", "1.1")
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection whose client must send.
+
+    A head must be whole, and a body must go on, within the time after which an idle connection is
+    closed; otherwise the client is told 408 and the connection is closed. What is no HTTP, or has
+    too large a head, is told so as every error is. Trailers are dropped: as headers they could
+    change what was decided on the headers. No protocol is offered to upgrade to, so a request that
+    asks for one (Java's client does, for HTTP/2) is answered as if it did not.
+    """
+
+    _has_begun = False
+    _in_head = False
+    _in_body = False
+    _head_bytes = 0
+    _unread_bytes = 0  # that came after a head began: the parser gives headers only when whole
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected; uvicorn narrows the transport's type as well."""
+        super().connection_made(transport)
+        if sys.platform == "linux":  # where a client takes nothing of its answer for as long
+            transport.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.timeout_keep_alive * 1000
+            )
+        self._wait_for_client()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of requests."""
+        self._unset_keepalive_if_required()
+        self._unread_bytes += len(data)
+        while data:
+            data = self._feed(data)
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._unread_bytes > MAX_HEAD_BYTES:
+            self._head_bytes = self._unread_bytes
+            self.send_400_response("")
+            return
+        if self._in_body or self._is_answering():
+            self._stop_waiting()
+        if self._in_head or self._in_body or not self._is_answering():
+            self._wait_for_client()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._stop_waiting()
+        self._in_head, self._head_bytes, self._unread_bytes = True, 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request's target."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer."""
+        self._count(len(name) + len(value))
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The end of the head."""
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise ValueError("not a version that is spoken here")  # which ends the parser
+        if self._is_upgrade():
+            return
+        super().on_headers_complete()
+        self._in_head, self._in_body, self._has_begun = False, True, True
+
+    def on_message_complete(self) -> None:
+        """The end of the body."""
+        if not self._is_upgrade():
+            self._in_body = False
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What was sent cannot be read on; ``msg`` is uvicorn's own text and not used.
+
+        Requests before it that are whole are answered first.
+        """
+        if self._is_answering() and not self._in_body:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+        elif self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"the request's first line and headers are larger than {MAX_HEAD_BYTES} bytes, the"
+                " most this server takes",
+            )
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST, "what was sent is not a valid HTTP/1.1 request")
+
+    def _is_upgrade(self) -> bool:
+        # the parser calls a request to be a proxy the same, and uvicorn refuses its target
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse; gives what is to be parsed anew.
+
+        That is a request without its header Upgrade, after which the parser reads no body.
+        """
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+        except httptools.HttpParserUpgrade as err:
+            version = self.parser.get_http_version().encode()
+            lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+            lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            return b"\r\n".join([*lines, b"", data[err.args[0] :]])
+        return b""
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise ValueError("the head is too large")  # which ends the parser
+
+    def _is_answering(self) -> bool:
+        return self._has_begun and not self.cycle.response_complete
+
+    def _wait_for_client(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.timeout_keep_alive, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        if self.flow.read_paused or (self._is_answering() and not self._in_body):
+            self._wait_for_client()  # it is not the client that keeps the other waiting
+        elif self._in_head or self._in_body:
+            self._refuse(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the rest of the request did not come within {self.timeout_keep_alive} seconds",
+            )
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        """Tell why, unless an answer to this request has begun, and close."""
+        self._stop_waiting()
+        begun = self._in_body and self.cycle.response_started
+        if not begun:
+            response = error_response(status, message, headers={"Connection": "close"})
+            lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
+            lines += [b"%b: %b" % header for header in response.raw_headers]
+            self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
+        self.transport.close()

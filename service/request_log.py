@@ -1,0 +1,43 @@
+"""The line in the log that each request gets when it is over. Knows no transport."""
+
+import re
+import uuid
+from typing import Any, Final
+
+import structlog
+
+__all__ = ["bounded", "log_request", "request_id_of"]
+
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_CHARACTERS: Final = 256
+_MESSAGE_CHARACTERS: Final = 1024
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def request_id_of(given: str | None) -> str:
+    """The id of a request: the client's own if it is a sane one, and a new one otherwise."""
+    return given if given and _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def bounded(text: str, *, characters: int = _CHARACTERS) -> str:
+    """Text that a client may have chosen, cut where it is too long; the log escapes it."""
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+
+
+def log_request(event: str = "request", *, error: str | None = None, **fields: Any) -> None:
+    """Log one request.
+
+    Args:
+        event: what it is.
+        error: what the client was told, if it was refused.
+        fields: the rest; text is bounded, and what is ``None`` left out.
+    """
+    told = {
+        name: bounded(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+    if error is not None:
+        told["error"] = bounded(error, characters=_MESSAGE_CHARACTERS)
+    _log.info(event, **told)

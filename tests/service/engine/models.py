@@ -1,0 +1,58 @@
+"""Tiny models for engines: one that adds, one that never ends, one that eats memory."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from bundle import Datatype
+from tests.service import tiny
+
+
+def adding() -> onnx.ModelProto:
+    """y = x + 1."""
+    return tiny.build(
+        [helper.make_node("Add", ["x", "one"], ["y"])],
+        {"x": (Datatype.FP32, ("rows", 3))},
+        {"y": (Datatype.FP32, ("rows", 3))},
+        {"one": np.array([1.0], np.float32)},
+    )
+
+
+def counting() -> onnx.ModelProto:
+    """y = x + n, one after the other: takes as long as n is large."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["going"], ["goes_on"]),
+            helper.make_node("Add", ["sum", "one"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["rows"]),
+        ],
+        [
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, ["rows"]),
+        ],
+    )
+    return tiny.build(
+        [helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)],
+        {"n": (Datatype.INT64, ()), "x": (Datatype.FP32, ("rows",))},
+        {"y": (Datatype.FP32, ("rows",))},
+        {"one": np.array([1.0], np.float32)},
+    )
+
+
+def bomb(elements: int) -> onnx.ModelProto:
+    """Some bytes that ask for as many elements when they are opened, by folding a constant."""
+    return tiny.build(
+        [
+            helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+            helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0),
+            helper.make_node("Add", ["x", "zero"], ["y"]),
+        ],
+        {"x": (Datatype.FP32, ("rows",))},
+        {"y": (Datatype.FP32, ("rows",))},
+        {"size": np.array([elements], np.int64)},
+    )

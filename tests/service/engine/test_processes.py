@@ -1,0 +1,252 @@
+import asyncio
+import os
+import re
+import signal
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from structlog.testing import capture_logs
+
+from bundle import Datatype, InputInvalid, ModelInvalid, ProviderPolicy
+from service.engine import Watch, Zygote
+from service.engine.link import Link
+from service.engine.messages import Open
+from service.engine.processes import ProcessEngine
+from service.errors import EngineFailed, RunLost
+from tests.service import tiny
+from tests.service.engine import models
+
+X = {"x": (np.zeros((2, 3), np.float32),)}
+ENDLESS = {"n": (np.array(2**62),), "x": (np.zeros(1, np.float32),)}
+SHORT = {"n": (np.array(3),), "x": (np.zeros(1, np.float32),)}
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    zygote = Zygote.launch()
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture
+def link_to(zygote, tmp_path):
+    """Makes links to a worker with a model; ends what is left of them."""
+    links = []
+
+    def link(model, *, lanes=1, memory_bytes=0):
+        path = tmp_path / "model.onnx"
+        onnx.save(model, path)
+        question = Open(path, ProviderPolicy.CPU, threads=1, memory_bytes=memory_bytes)
+        links.append(Link(zygote, question, lanes=lanes, timeout_s=60))
+        return links[-1]
+
+    return link
+
+
+class Told:
+    def __init__(self):
+        self.reasons = []
+        self.ups = 0
+        self.is_up = asyncio.Event()
+
+    def up(self):
+        self.ups += 1
+        self.is_up.set()
+
+    @property
+    def watch(self):
+        return Watch(down=self.reasons.append, up=self.up)
+
+
+@pytest.fixture
+async def engine_of(link_to):
+    engines = []
+
+    def engine(model, *, lanes=1, run_timeout_s=60.0, watch=None, relink=None):
+        link = link_to(model, lanes=lanes)
+        engines.append(
+            ProcessEngine(
+                link,
+                relink=relink or (lambda: link_to(model, lanes=lanes)),
+                run_timeout_s=run_timeout_s,
+            )
+        )
+        engines[-1].watch = watch or Watch()
+        return engines[-1], link
+
+    yield engine
+    for made in engines:
+        await made.close()
+
+
+async def test_a_model_runs_in_another_process(engine_of):
+    engine, link = engine_of(models.adding())
+    assert link.pid != os.getpid()
+    run = await engine.start(X, ["y"])
+    assert run.outputs["y"].tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert run.ended_ns - run.begun_ns > 0
+
+
+async def test_it_says_of_the_model_what_an_open_model_says(engine_of):
+    _, link = engine_of(models.adding())
+    assert [str(spec) for spec in link.model.inputs] == ["x: FP32 (rows, 3)"]
+    assert link.model.provider == "CPUExecutionProvider"
+    assert link.model.placement.counts() == {"CPUExecutionProvider": 1}
+
+
+async def test_pieces_are_put_together(engine_of):
+    engine, _ = engine_of(models.adding())
+    pieces = [np.full((n, 3), n, np.float32) for n in (1, 2)]
+    run = await engine.start({"x": pieces}, ["y"])
+    assert run.outputs["y"][:, 0].tolist() == [2, 3, 3]
+
+
+async def test_one_answer_does_not_overwrite_another(engine_of):
+    engine, _ = engine_of(models.adding())
+    first = await engine.start(X, ["y"])
+    second = await engine.start({"x": (np.full((2, 3), 5, np.float32),)}, ["y"])
+    assert first.outputs["y"].max() == 1
+    assert second.outputs["y"].min() == 6
+
+
+async def test_as_many_runs_at_once_as_there_are_lanes_and_the_rest_wait(engine_of):
+    engine, _ = engine_of(models.counting(), lanes=2)
+    endless = engine.start(ENDLESS, ["y"])
+    short = [engine.start(SHORT, ["y"]) for _ in range(5)]
+    for run in await asyncio.wait_for(asyncio.gather(*short), 30):
+        assert run.outputs["y"] == 3
+    assert not endless.done()
+    endless.cancel()
+
+
+async def test_strings_pass(engine_of):
+    engine, _ = engine_of(tiny.identity(Datatype.BYTES, ("rows",)))
+    words = np.array([b"one", b"\xff", b""], dtype=object)
+    assert (await engine.start({"x": (words,)}, ["y"])).outputs["y"].tolist() == words.tolist()
+
+
+async def test_what_the_model_refuses_is_told(engine_of):
+    engine, _ = engine_of(models.adding())
+    with pytest.raises(InputInvalid):
+        await engine.start({"x": (np.zeros((2, 4), np.float32),)}, ["y"])
+    assert (await engine.start(X, ["y"])).outputs["y"].max() == 1
+
+
+async def test_a_run_that_is_cancelled_ends_and_its_process_does_not(engine_of):
+    engine, link = engine_of(models.counting())
+    run = engine.start(ENDLESS, ["y"])
+    await asyncio.sleep(0)
+    run.cancel()
+    answer = await asyncio.wait_for(engine.start(SHORT, ["y"]), 30)
+    assert answer.outputs["y"] == 3
+    os.kill(link.pid, 0)  # it is still there
+
+
+async def test_a_run_that_takes_too_long_is_lost(engine_of):
+    engine, _ = engine_of(models.counting(), run_timeout_s=0.2)
+    with pytest.raises(RunLost, match=r"longer than 0\.2 s"):
+        await engine.start(ENDLESS, ["y"])
+    assert (await asyncio.wait_for(engine.start(SHORT, ["y"]), 30)).outputs["y"] == 3
+
+
+async def test_a_process_that_does_not_end_its_run_is_ended(engine_of):
+    told = Told()
+    engine, link = engine_of(models.counting(), watch=told.watch)
+    with capture_logs() as logs:
+        run = engine.start(ENDLESS, ["y"])
+        await asyncio.sleep(0)
+        os.kill(link.pid, signal.SIGSTOP)  # as one that hangs in a kernel
+        run.cancel()
+        answer = await asyncio.wait_for(engine.start(SHORT, ["y"]), 30)
+    assert answer.outputs["y"] == 3
+    assert told.ups == 1
+    assert [line["event"] for line in logs] == ["model process ended", "model process is back"]
+
+
+class TestAProcessThatEnds:
+    async def test_who_runs_learns_of_it_and_who_waits_goes_on_waiting(self, engine_of):
+        engine, link = engine_of(models.counting())
+        running = engine.start(ENDLESS, ["y"])
+        waiting = engine.start(SHORT, ["y"])
+        await asyncio.sleep(0)
+        with capture_logs() as logs:
+            os.kill(link.pid, signal.SIGKILL)
+            with pytest.raises(RunLost):
+                await running
+            assert (await asyncio.wait_for(waiting, 30)).outputs["y"] == 3
+        assert logs[0]["how"] == "signal 9"
+
+    async def test_nobody_needs_to_ask_for_it_to_come_back(self, engine_of):
+        told = Told()
+        engine, link = engine_of(models.adding(), watch=told.watch)
+        await engine.start(X, ["y"])
+        with capture_logs():
+            os.kill(link.pid, signal.SIGKILL)
+            await asyncio.wait_for(told.is_up.wait(), 30)
+        assert (await engine.start(X, ["y"])).outputs["y"].max() == 1
+
+    async def test_one_that_does_not_come_back_is_told_with_the_reason(self, engine_of):
+        told = Told()
+
+        def relink():
+            raise ModelInvalid("there is no model file any more.")
+
+        engine, link = engine_of(models.counting(), watch=told.watch, relink=relink)
+        running, waiting = engine.start(ENDLESS, ["y"]), engine.start(SHORT, ["y"])
+        with capture_logs():
+            os.kill(link.pid, signal.SIGKILL)
+            with pytest.raises(RunLost):
+                await running
+            with pytest.raises(EngineFailed, match="no model file any more"):
+                await asyncio.wait_for(waiting, 30)
+        assert "does not come back" in told.reasons[0]
+        assert told.ups == 0
+
+    async def test_one_that_ends_again_and_again_is_left_alone_for_a_while(
+        self, engine_of, link_to
+    ):
+        told = Told()
+        links = []
+
+        def relink():
+            links.append(link_to(models.counting()))
+            return links[-1]
+
+        engine, link = engine_of(models.counting(), watch=told.watch, relink=relink)
+        links.append(link)
+        with capture_logs():
+            for _ in range(6):
+                run = engine.start(ENDLESS, ["y"])
+                waiting = engine.start(SHORT, ["y"])
+                os.kill(links[-1].pid, signal.SIGKILL)
+                with pytest.raises(RunLost):
+                    await asyncio.wait_for(run, 30)
+                if told.ups < 5:
+                    await asyncio.wait_for(waiting, 30)
+            with pytest.raises(EngineFailed, match="6 times in a minute"):
+                await asyncio.wait_for(waiting, 30)
+        assert told.reasons == ["its process ended 6 times in a minute"]
+
+
+class TestOpening:
+    async def test_a_file_that_is_no_model_says_so(self, link_to, tmp_path, zygote):
+        path = tmp_path / "model.onnx"
+        path.write_bytes(b"no model")
+        question = Open(path, ProviderPolicy.CPU, threads=1, memory_bytes=0)
+        with pytest.raises(ModelInvalid):
+            Link(zygote, question, lanes=1, timeout_s=60)
+
+    async def test_a_small_file_that_asks_for_gigabytes_does_not_get_them(self, link_to):
+        link = link_to(models.bomb(2**28), memory_bytes=2**28)
+        status = await asyncio.to_thread(Path(f"/proc/{link.pid}/status").read_text)
+        (peak_kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+        assert int(peak_kib) < 2**19
+        link.close()
+
+    async def test_the_limit_is_for_opening(self, link_to):
+        link = link_to(models.adding(), memory_bytes=2**28)
+        feeds = {"x": np.zeros((2**24, 3), np.float32)}
+        assert link.run(feeds)["y"].max() == 1
+        link.close()
