@@ -8,6 +8,7 @@ Source: https://github.com/onnx/onnx/blob/v1.19.0/docs/OnnxBackendTest.md
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -16,7 +17,6 @@ from onnx import numpy_helper
 
 from bundle.comparison import OutputComparison, Tolerance, compare
 from bundle.errors import SamplesInvalid
-from bundle.opener import OpenModel
 from bundle.tensors import Datatype, TensorSpec
 
 __all__ = ["Sample", "encode_samples", "read_samples", "replay"]
@@ -28,6 +28,14 @@ class Sample:
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
+
+
+class Runs(Protocol):
+    """A model that runs."""
+
+    def run(self, feeds: Mapping[str, np.ndarray], /) -> Mapping[str, np.ndarray]:
+        """All outputs, by name; see `bundle.OpenModel.run`."""
+        ...
 
 
 def encode_samples(
@@ -75,9 +83,14 @@ def read_samples(
 
 
 def replay(
-    model: OpenModel, samples: Iterable[Sample], tolerances: Mapping[str, Tolerance]
+    model: Runs, samples: Iterable[Sample], tolerances: Mapping[str, Tolerance]
 ) -> tuple[OutputComparison, ...]:
     """Run every sample and compare with its outputs.
+
+    Args:
+        model: `bundle.OpenModel`, or whatever runs as it does.
+        samples: what it is run with.
+        tolerances: for each float output.
 
     Returns:
         One comparison an output and sample, sample by sample.

@@ -13,7 +13,7 @@ from bundle.tensors import Datatype, TensorSpec
 from service.classification import classify
 from service.consistency import Canary
 from service.errors import ModelNotReady
-from service.inference import InferenceReply, InferenceRequest, OutputTensor
+from service.inference import InferenceReply, InferenceRequest, OutputTensor, Parameter
 from service.log_settings import LogControl, LogSettings
 from service.model_config import config_of
 from service.provenance import provenance_of, wants_provenance
@@ -222,6 +222,9 @@ class DataPlane:
         Raises:
             InferenceRefused: the model cannot compute these values.
             Overloaded: too many requests wait already.
+            TimeoutExpired: the time that the request gives itself was over.
+            EngineFailed: what computes the model is not there.
+            RequestQuarantined: what computes the model did not survive these values, twice.
             ParameterInvalid: a parameter that is the data plane's own has the wrong type.
             RegionUnknown: a tensor is in a shared memory region that is not registered.
             RegionInvalid: the region does not have the tensor, or no room for it.
@@ -238,7 +241,13 @@ class DataPlane:
             return await self._infer_shared(model, request, passage)
         is_told = wants_provenance(request.parameters, by_default=self._provenance)
         passage.decoded()
-        computed = await model.runner.run(request.inputs, request.outputs)
+        parameters = request.parameters
+        computed = await model.runner.run(
+            request.inputs,
+            request.outputs,
+            priority=_number(parameters.get("priority")),
+            timeout_us=_number(parameters.get("timeout")),
+        )
         rows = model.signature.rows(request.inputs)
         times = computed.times
         passage.computed(times, rows=rows, inferences=rows if model.has_batch else 1)
@@ -262,6 +271,11 @@ class DataPlane:
         travelling = replace(request, inputs=inputs, shared_inputs={}, shared_outputs={})
         reply = await self._infer(model, travelling, passage)
         return replace(reply, outputs=await shared.write(reply.outputs))
+
+
+def _number(value: Parameter | None) -> int:
+    """A parameter that was checked to be a number, if it is there."""
+    return value if isinstance(value, int) else 0
 
 
 def _output(

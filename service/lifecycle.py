@@ -5,9 +5,11 @@ import contextlib
 from types import TracebackType
 from typing import Self
 
+from service.batching import Batchers, Plan
 from service.consistency import Cache, Canary, Examiner
 from service.control import ModelControl
 from service.dataplane import DataPlane
+from service.engine import ProcessWorkshop, ThreadWorkshop, Workshop, Zygote
 from service.guard import Guard
 from service.loading import Loader
 from service.log_settings import LogControl, LogSettings
@@ -15,7 +17,6 @@ from service.metrics import Traffic, metrics_of
 from service.registry import Registry
 from service.repository import Uploads, VersionPolicy, open_repository
 from service.rollout import Rollout
-from service.runner import RunPool
 from service.settings import Settings
 from service.shared_memory import Regions
 from service.tracing import Tracing
@@ -34,11 +35,12 @@ class Service:
         settings: of it.
         tracing: of its requests; what the settings say if left out.
         logs: what is logged, where the log is this service's.
+        zygote: what the models' processes are forked from; without one they run on threads.
 
     Attributes:
         registry: what is served, and in which state.
         plane: what the transports ask.
-        pool: what runs the models.
+        workshop: what runs the models.
         traffic: counts what the transports answer.
         metrics: all numbers for Prometheus.
         examiner: what establishes their consistency.
@@ -53,10 +55,9 @@ class Service:
         *,
         tracing: Tracing | None = None,
         logs: LogControl | None = None,
+        zygote: Zygote | None = None,
     ) -> None:
-        self.pool = RunPool(
-            threads=settings.concurrent_runs, max_waiting=settings.max_waiting_requests
-        )
+        self.workshop = _workshop(settings, zygote)
         default = VersionPolicy.of_setting(settings.version_policy)
         self._repository = open_repository(
             settings.repository,
@@ -82,7 +83,13 @@ class Service:
         self._loader = Loader(
             policy=settings.provider,
             threads=settings.threads,
-            pool=self.pool,
+            workshop=self.workshop,
+            batchers=Batchers(
+                at_once=settings.concurrent_runs,
+                max_waiting=settings.max_waiting_requests,
+                max_rows=settings.max_batch_rows,
+                plan=Plan(delay_s=settings.batch_delay_us / 1e6),
+            ),
             examiner=self.examiner,
             at_once=settings.concurrent_runs,
         )
@@ -144,8 +151,8 @@ class Service:
                 await self._loading
         await self.control.close()
         self._loader.close()
-        self.pool.close()
         await asyncio.gather(
+            asyncio.to_thread(self.workshop.close),
             asyncio.to_thread(self.examiner.close),
             asyncio.to_thread(self._canary.close),
             self.tracing.stop(grace_s=self._grace_s),
@@ -156,3 +163,15 @@ class Service:
         self.plane.mark_loaded()
         if self._poll_s is not None:
             await self._watch.follow(every_s=self._poll_s)
+
+
+def _workshop(settings: Settings, zygote: Zygote | None) -> Workshop:
+    if zygote is None:
+        return ThreadWorkshop(at_once=settings.concurrent_runs)
+    return ProcessWorkshop(
+        zygote,
+        at_once=settings.concurrent_runs,
+        load_timeout_s=settings.load_timeout_s,
+        run_timeout_s=settings.run_timeout_s,
+        load_bytes=settings.load_memory_bytes,
+    )

@@ -9,7 +9,7 @@ they may be.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,25 +21,25 @@ from bundle import (
     MODEL,
     BundleError,
     Manifest,
-    OpenModel,
     OutputComparison,
     ProviderPolicy,
+    Sample,
     VersionFolder,
-    open_model,
     read_bundle,
     read_samples,
     replay,
 )
 from bundle.checks import Subject
+from service.batching import Batchers
 from service.consistency import Consistency, Examiner, Exported, Golden, Placement, Source
 from service.consistency.source import manifest_sha256
-from service.errors import LoadFailed
+from service.engine import Opened, Workshop
+from service.errors import EngineFailed, LoadFailed
 from service.model_config import read_labels
 from service.model_options import ModelOptions, fit_tensors, not_honoured, read_options
 from service.registry import ServedModel
 from service.repository import PlannedVersion
 from service.repository.stamps import file_stamps
-from service.runner import InProcessRunner, RunPool
 from service.signature import Signature
 
 __all__ = ["Loader"]
@@ -53,7 +53,8 @@ class Loader:
     Args:
         policy: where models run.
         threads: of one run.
-        pool: runs the models once they are loaded.
+        workshop: opens the models, and runs them once they are loaded.
+        batchers: form their runs.
         examiner: establishes, after that, what takes longer than readiness can wait for.
         at_once: versions that are loaded at the same time.
     """
@@ -63,13 +64,15 @@ class Loader:
         *,
         policy: ProviderPolicy,
         threads: int,
-        pool: RunPool,
+        workshop: Workshop,
+        batchers: Batchers,
         examiner: Examiner,
         at_once: int,
     ) -> None:
         self._policy = policy
         self._threads = threads
-        self._pool = pool
+        self._workshop = workshop
+        self._batchers = batchers
         self._examiner = examiner
         self._executor = ThreadPoolExecutor(at_once, thread_name_prefix="load")
 
@@ -92,7 +95,7 @@ class Loader:
             load = self._load_bundle if folder.has_manifest else self._load_plain
             model = load(version, options)
             after = file_stamps(folder.path)
-        except (BundleError, OSError) as err:
+        except (BundleError, EngineFailed, OSError) as err:
             raise LoadFailed(_without_paths(err, folder)) from err
         if after != before:  # what was digested may not be what was opened
             raise LoadFailed("its files were changed while it was loaded; load it again")
@@ -120,57 +123,56 @@ class Loader:
         folder = version.folder
         bundle = read_bundle(folder.path)
         manifest = bundle.manifest
-        opened = self._open(bundle.model_path, options)
-        if (opened.inputs, opened.outputs) != (manifest.inputs, manifest.outputs):
-            raise LoadFailed(
-                f"the manifest declares {_tensors(manifest)}; the model file has {_tensors(opened)}"
-            )
-        samples = read_samples(folder.path, manifest.inputs, manifest.outputs)
-        if not samples:
-            raise LoadFailed("the bundle has no golden sample to verify it with")
         for spec in manifest.outputs:
             if spec.datatype.is_float and spec.name not in manifest.tolerances:
                 raise LoadFailed(f"the manifest has no tolerance for output '{spec.name}'")
-        comparisons = replay(opened, samples, manifest.tolerances)
-        failed = next((c for c in comparisons if not c.passed), None)
-        if failed is not None:
-            raise LoadFailed(
-                f"output '{failed.name}' does not agree with its golden sample on"
-                f" {opened.provider}: {failed.reason.rstrip('.')}"
+        opened = self._open(bundle.model_path, options)
+        try:
+            _require_tensors(opened, manifest)
+            samples = _samples(folder, manifest)
+            golden = _verify(opened, manifest, samples)
+            return self._serve(
+                version,
+                opened,
+                options,
+                manifest=manifest,
+                golden=golden,
+                trial=lambda another: _verify(another, manifest, samples),
+                properties={
+                    "verified": "true",
+                    "golden_samples": str(golden.samples),
+                    "golden_max_abs_error": f"{golden.max_abs_error:.3g}",
+                    "batch_dependent": ", ".join(manifest.batch_dependent) or "none known",
+                },
             )
-        golden = Golden(
-            samples=len(samples), max_abs_error=_worst(comparisons), replayed=datetime.now(UTC)
-        )
-        return self._serve(
-            version,
-            opened,
-            options,
-            manifest=manifest,
-            golden=golden,
-            properties={
-                "verified": "true",
-                "golden_samples": str(golden.samples),
-                "golden_max_abs_error": f"{golden.max_abs_error:.3g}",
-                "batch_dependent": ", ".join(manifest.batch_dependent) or "none known",
-            },
-        )
+        except BaseException:
+            opened.close()
+            raise
 
     def _load_plain(self, version: PlannedVersion, options: ModelOptions) -> ServedModel:
-        return self._serve(
-            version,
-            self._open(version.folder.path / MODEL, options),
-            options,
-            manifest=None,
-            golden=None,
-            properties={
-                "verified": "false",
-                "verified_reason": "there is no manifest: what the model should answer is unknown",
-                "batch_dependent": "unknown",
-            },
-        )
+        opened = self._open(version.folder.path / MODEL, options)
+        try:
+            return self._serve(
+                version,
+                opened,
+                options,
+                manifest=None,
+                golden=None,
+                trial=lambda _: None,
+                properties={
+                    "verified": "false",
+                    "verified_reason": (
+                        "there is no manifest: what the model should answer is unknown"
+                    ),
+                    "batch_dependent": "unknown",
+                },
+            )
+        except BaseException:
+            opened.close()
+            raise
 
-    def _open(self, path: Path, options: ModelOptions) -> OpenModel:
-        return open_model(
+    def _open(self, path: Path, options: ModelOptions) -> Opened:
+        return self._workshop.open(
             path, policy=options.policy(self._policy), threads=self._threads_of(options)
         )
 
@@ -180,11 +182,12 @@ class Loader:
     def _serve(
         self,
         version: PlannedVersion,
-        opened: OpenModel,
+        opened: Opened,
         options: ModelOptions,
         *,
         manifest: Manifest | None,
         golden: Golden | None,
+        trial: Callable[[Opened], object],
         properties: dict[str, str],
     ) -> ServedModel:
         folder, config = version.folder, version.config
@@ -198,6 +201,18 @@ class Loader:
                 version=folder.version,
                 options=ignored,
             )
+        source = self._source(folder, options)
+        consistency = Consistency(
+            source,
+            placement=Placement(provider=opened.provider, nodes=nodes, lowered=opened.lowered),
+            golden=golden,
+            exported=Exported.of(manifest) if manifest is not None else None,
+        )
+
+        def try_again(another: Opened) -> None:
+            source.subject()  # what is there now must be what was loaded
+            trial(another)
+
         return ServedModel(
             name=folder.name,
             version=folder.version,
@@ -207,13 +222,12 @@ class Loader:
                 dimensions=manifest.dimensions if manifest is not None else {},
                 max_rows=options.max_batch_size or None,
             ),
-            runner=InProcessRunner(opened, pool=self._pool),
-            consistency=Consistency(
-                self._source(folder, options),
-                placement=Placement(provider=opened.provider, nodes=nodes, lowered=opened.lowered),
-                golden=golden,
-                exported=Exported.of(manifest) if manifest is not None else None,
+            runner=self._batchers.batcher(
+                opened.engine(try_again),
+                rows=lambda: consistency.batching.rows,
+                plan=options.plan,
             ),
+            consistency=consistency,
             properties={
                 **properties,
                 "inputs": "; ".join(map(str, opened.inputs)),
@@ -240,6 +254,38 @@ class Loader:
         )
 
 
+def _samples(folder: VersionFolder, manifest: Manifest) -> tuple[Sample, ...]:
+    samples = read_samples(folder.path, manifest.inputs, manifest.outputs)
+    if not samples:
+        raise LoadFailed("the bundle has no golden sample to verify it with")
+    return samples
+
+
+def _require_tensors(opened: Opened, manifest: Manifest) -> None:
+    if (opened.inputs, opened.outputs) != (manifest.inputs, manifest.outputs):
+        raise LoadFailed(
+            f"the manifest declares {_tensors(manifest)}; the model file has {_tensors(opened)}"
+        )
+
+
+def _verify(opened: Opened, manifest: Manifest, samples: Sequence[Sample]) -> Golden:
+    """Run the golden samples of a bundle again.
+
+    Raises:
+        LoadFailed: a sample does not agree.
+    """
+    comparisons = replay(opened, samples, manifest.tolerances)
+    failed = next((c for c in comparisons if not c.passed), None)
+    if failed is not None:
+        raise LoadFailed(
+            f"output '{failed.name}' does not agree with its golden sample on"
+            f" {opened.provider}: {failed.reason.rstrip('.')}"
+        )
+    return Golden(
+        samples=len(samples), max_abs_error=_worst(comparisons), replayed=datetime.now(UTC)
+    )
+
+
 def _worst(comparisons: Sequence[OutputComparison]) -> float:
     return max((c.max_abs_error for c in comparisons if c.max_abs_error is not None), default=0.0)
 
@@ -253,6 +299,6 @@ def _without_paths(error: Exception, folder: VersionFolder) -> str:
     return said
 
 
-def _tensors(of: Manifest | OpenModel) -> str:
+def _tensors(of: Manifest | Opened) -> str:
     inputs, outputs = ("; ".join(map(str, specs)) for specs in (of.inputs, of.outputs))
     return f"[{inputs}] → [{outputs}]"

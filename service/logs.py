@@ -12,6 +12,12 @@ from service.tracing.current import current_ids
 __all__ = ["add_trace", "configure_logging"]
 
 
+# without the values of variables: tensors are among them
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
 def configure_logging(*, log_format: Literal["console", "json"], level: Level) -> LogControl:
     """Send structlog's and the standard library's records through one formatter.
 
@@ -44,9 +50,12 @@ def configure_logging(*, log_format: Literal["console", "json"], level: Level) -
     )
     final: list[structlog.typing.Processor]
     if log_format == "json":
-        final = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        final = [_TRACEBACKS, structlog.processors.JSONRenderer()]
     else:
-        final = [_escape, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        console = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        final = [_escape, console]
     handler = logging.StreamHandler(sys.stderr)
     written = _Written()
     handler.addFilter(written)

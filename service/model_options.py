@@ -13,6 +13,7 @@ from typing import Any, Final
 from bundle import MODEL, ProviderPolicy
 from bundle.providers import CPU
 from bundle.tensors import TensorSpec
+from service.batching import Plan
 from service.errors import LoadFailed, excerpt
 
 __all__ = ["ModelOptions", "fit_tensors", "not_honoured", "read_options"]
@@ -24,8 +25,8 @@ _THREADS: Final = "intra_op_thread_count"
 _MOST_THREADS: Final = 1024
 
 _HONOURED: Final = frozenset({
-    "backend", "default_model_filename", "input", "instance_group", "max_batch_size", "name",
-    "output", "parameters", "platform", "version_policy",
+    "backend", "default_model_filename", "dynamic_batching", "input", "instance_group",
+    "max_batch_size", "name", "output", "parameters", "platform", "version_policy",
 })  # fmt: skip
 """The fields of a configuration that this server acts on, some of them in part."""
 _HONOURED_OF_TENSORS: Final = frozenset({"data_type", "dims", "label_filename", "name"})
@@ -39,11 +40,13 @@ class ModelOptions:
         max_batch_size: rows that a request may have; 0 where its configuration has no batch.
         threads: of one run; None for the server's setting.
         is_cpu_only: whether it is to run on the CPU whatever the server's setting is.
+        plan: how requests share runs; None for the server's setting.
     """
 
     max_batch_size: int = 0
     threads: int | None = None
     is_cpu_only: bool = False
+    plan: Plan | None = None
 
     def policy(self, setting: ProviderPolicy) -> ProviderPolicy:
         """Where the model runs, with the server's setting."""
@@ -80,6 +83,7 @@ def read_options(config: Any | None, *, name: str) -> ModelOptions:
         max_batch_size=config.max_batch_size,
         threads=_threads(config),
         is_cpu_only=kinds == {"KIND_CPU"},
+        plan=_plan(config),
     )
 
 
@@ -126,7 +130,7 @@ def not_honoured(config: Any | None, *, provider: str) -> tuple[str, ...]:
     if config is None:
         return ()
     found = {field.name for field, _ in config.ListFields() if field.name not in _HONOURED}
-    found.update(_of_tensors(config), _of_instances(config, provider))
+    found.update(_of_tensors(config), _of_instances(config, provider), _of_batching(config))
     found.update(f"parameters.{key}" for key in config.parameters if key != _THREADS)
     if config.default_model_filename not in ("", MODEL):
         found.add("default_model_filename")
@@ -187,6 +191,23 @@ def _threads(config: Any) -> int | None:
             f" of threads, {_MOST_THREADS} at most, or 0 for every core"
         )
     return int(text)
+
+
+def _plan(config: Any) -> Plan | None:
+    """How requests share runs, by ``dynamic_batching``; whether they may, a certificate says."""
+    if not config.HasField("dynamic_batching"):
+        return None
+    batching = config.dynamic_batching
+    sizes = tuple(sorted(batching.preferred_batch_size))
+    if any(size < 1 for size in sizes):
+        raise LoadFailed(f"preferred_batch_size is {excerpt(list(sizes))}; sizes are at least 1")
+    return Plan(delay_s=batching.max_queue_delay_microseconds / 1e6, preferred=sizes)
+
+
+def _of_batching(config: Any) -> Iterator[str]:
+    for field, _ in config.dynamic_batching.ListFields():
+        if field.name not in ("preferred_batch_size", "max_queue_delay_microseconds"):
+            yield f"dynamic_batching.{field.name}"
 
 
 def _of_tensors(config: Any) -> Iterator[str]:

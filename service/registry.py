@@ -84,7 +84,7 @@ class VersionEntry:
         version: of the model.
         state: where it is in its life.
         reason: why it is in that state; empty where the state says enough.
-        model: what answers; present exactly while it is READY or UNLOADING.
+        model: what answers while it is READY or UNLOADING, or would if it were not suspended.
         is_wanted: whether it should answer; not after somebody unloaded it.
     """
 
@@ -125,6 +125,20 @@ class Registry:
     def keep(self, name: str, version: int, *, reason: str) -> None:
         """A READY version stays, for a reason that the index tells."""
         self._move(replace(self._entries[name][version], reason=reason))
+
+    def suspend(self, model: ServedModel, reason: str) -> None:
+        """A READY model cannot be asked for now; nothing happens if it is not in its place."""
+        with self._lock:
+            entry = self._entries.get(model.name, {}).get(model.version)
+            if entry is not None and entry.model is model and entry.state is State.READY:
+                self._put(replace(entry, state=State.UNAVAILABLE, reason=reason))
+
+    def resume(self, model: ServedModel) -> None:
+        """A model that was suspended can be asked again, unless something else has happened."""
+        with self._lock:
+            entry = self._entries.get(model.name, {}).get(model.version)
+            if entry is not None and entry.model is model and entry.state is State.UNAVAILABLE:
+                self._put(_ready(model, ""))
 
     def begin_unloading(self, name: str, version: int) -> ServedModel:
         """A READY version takes no more requests.

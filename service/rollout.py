@@ -8,10 +8,12 @@ something can take its place. One change of a model at a time: whoever calls see
 import asyncio
 import contextlib
 from collections.abc import Hashable
+from functools import partial
 
 import structlog
 
 from service.consistency import Canary, Examiner
+from service.engine import Watch
 from service.errors import LoadFailed, ModelUnknown
 from service.loading import Loader
 from service.registry import Registry, ServedModel, State, VersionEntry
@@ -48,6 +50,7 @@ class Rollout:
         self._canary = canary
         self._drain_s = drain_s
         self._tried: dict[tuple[str, int], Hashable] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def carry_out(self, plan: ModelPlan, *, anew: bool) -> tuple[str, ...]:
         """Load the versions that a plan wants; then unload those that it does not want.
@@ -65,6 +68,7 @@ class Rollout:
         due = [each for each in plan.wanted.values() if anew or self._has_changed(each)]
         for version in due:
             if version.folder.version not in self.answering(plan.name):
+                self._let_go(plan.name, version.folder.version)
                 self._registry.begin_loading(plan.name, version.folder.version)
         reasons = await asyncio.gather(*map(self._load, due))
         await self._retire(plan)
@@ -80,6 +84,7 @@ class Rollout:
         versions = [entry.version for entry in self._entries(name)]
         await asyncio.gather(*(self._unload(name, v) for v in self.answering(name)))
         for version in versions:
+            self._let_go(name, version)
             if forget:
                 self._forget(name, version)
             else:
@@ -126,6 +131,9 @@ class Rollout:
         else:
             self._registry.replace(model, reason=version.remark)
             self._release(before)
+        model.runner.watch = Watch(
+            down=partial(self._registry.suspend, model), up=partial(self._registry.resume, model)
+        )
         self._examiner.establish(model.consistency)
         log.info(
             "model ready",
@@ -154,18 +162,35 @@ class Rollout:
 
     async def _unload(self, name: str, version: int) -> None:
         model = self._registry.begin_unloading(name, version)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(model.recorder.wait_until_idle(), self._drain_s)
+        await self._drain(model)
         self._registry.finish_unloading(name, version)
-        self._release(model)
         unfinished = model.recorder.pending
+        self._release(model)
         _log.info("model unloaded", model=name, version=version, unfinished=unfinished)
 
     def _release(self, model: ServedModel) -> None:
-        """Whatever works beside the requests has nothing more to do for a model."""
+        """A model has nothing more to do, once those have their answers who have asked already."""
         self._examiner.forget(model.consistency)
         self._canary.forget(model.consistency)
+        closing = asyncio.create_task(self._close(model))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def _close(self, model: ServedModel) -> None:
+        await self._drain(model)
+        await model.runner.close()
+
+    async def _drain(self, model: ServedModel) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(model.recorder.wait_until_idle(), self._drain_s)
+
+    def _let_go(self, name: str, version: int) -> None:
+        """A version that is suspended need not come back."""
+        for entry in self._entries(name):
+            if entry.version == version and entry.state is State.UNAVAILABLE and entry.model:
+                self._release(entry.model)
 
     def _forget(self, name: str, version: int) -> None:
+        self._let_go(name, version)
         self._registry.remove(name, version)
         self._tried.pop((name, version), None)

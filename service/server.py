@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
@@ -10,6 +11,7 @@ from types import FrameType
 import structlog
 
 from bundle import ProviderUnavailable, resolve
+from service.engine import Zygote
 from service.errors import ProviderMissing
 from service.grpc.server import GrpcServer
 from service.http import create_app
@@ -31,9 +33,10 @@ _log = structlog.stdlib.get_logger(__name__)
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then let the requests in flight finish and return.
 
-    Side effects: configures logging; while it serves, handles those two signals. If requests are
-    still being computed when the time for them is over, the process ends here with status 1: a
-    run cannot be stopped from outside.
+    Side effects: configures logging; while it serves, handles those two signals; forks the process
+    that those of the models are forked from. If runs are still going on when the time for them is
+    over, they are ended; one that cannot be, because it is on a thread and in a kernel that does
+    not end, ends this process with status 1.
 
     Raises:
         StartupError: the repository, the provider, the address, a key or a certificate is not
@@ -48,7 +51,10 @@ def serve(settings: Settings) -> None:
         for_metrics = None
         if settings.metrics_port != "none":
             for_metrics = stack.enter_context(bind(settings.host, settings.metrics_port))
-        service = Service(settings, logs=logs)
+        zygote = _zygote(settings)
+        if zygote is not None:
+            stack.callback(zygote.close)
+        service = Service(settings, logs=logs, zygote=zygote)
         http = HttpServer(
             create_app(settings, service=service),
             settings,
@@ -67,8 +73,8 @@ def serve(settings: Settings) -> None:
         stack.enter_context(_signals_end_only(http))
         runner = asyncio.Runner(loop_factory=http.config.get_loop_factory())  # uvloop's
         stack.enter_context(runner).run(_serve(service, settings, servers, tls))
-    if service.pool.pending:
-        _log.error("stopped with runs unfinished", runs=service.pool.pending)
+    if service.workshop.pending:
+        _log.error("stopped with runs unfinished", runs=service.workshop.pending)
         os._exit(1)  # leaving otherwise waits for their threads, which nothing can end
     _log.info("stopped")
 
@@ -109,6 +115,12 @@ def _check_provider(settings: Settings) -> None:
         resolve(settings.provider)
     except ProviderUnavailable as err:
         raise ProviderMissing(str(err)) from err
+
+
+def _zygote(settings: Settings) -> Zygote | None:
+    if settings.isolation == "thread":
+        return None
+    return Zygote.fork() if threading.active_count() == 1 else Zygote.launch()
 
 
 @contextmanager

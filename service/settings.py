@@ -1,6 +1,7 @@
 """The settings of the service, by argument or from the environment. Applies none of them."""
 
 import difflib
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -127,6 +128,29 @@ class Settings(BaseSettings):
     max_waiting_requests: int = Field(default=256, ge=0)
     """Requests that may wait for a run; one more is answered 503."""
 
+    isolation: Literal["process", "thread"] = "process" if hasattr(os, "memfd_create") else "thread"
+    """Where models run: each in a ``process`` of its own, which may crash or hang without harm to
+    anything else, or on a ``thread`` of the server."""
+
+    run_timeout_s: int = Field(default=300, ge=1)
+    """Seconds that one run of a model may take, where it has a process of its own; then it is
+    ended."""
+
+    load_timeout_s: int = Field(default=600, ge=1)
+    """Seconds that opening a model may take, where it has a process of its own."""
+
+    load_memory_bytes: int | None = Field(default=None, ge=0)
+    """Bytes of memory that opening a model may take, where it has a process of its own; 0 is any
+    amount; 1 GiB and eight times the size of its files if left out."""
+
+    max_batch_rows: int = Field(default=64, ge=1)
+    """Rows of a run that different requests share, at most, where a certificate allows it and it
+    pays; 1 is none."""
+
+    batch_delay_us: int = Field(default=0, ge=0, le=10_000_000)
+    """Microseconds that a request may wait for others to share its run; with 0, what waits goes as
+    soon as something may run."""
+
     max_request_bytes: int = Field(default=64 * 2**20, ge=1)
     """The largest body of a request in bytes, both as sent and decompressed."""
 
@@ -178,7 +202,8 @@ class Settings(BaseSettings):
     is ready once each was loaded or has failed."""
 
     keep_alive_s: int = Field(default=75, ge=1)
-    """Seconds after which an idle connection is closed."""
+    """Seconds after which an idle connection is closed, and one whose client stops in the middle of
+    a request, or takes longer for a head."""
 
     shutdown_grace_s: int = Field(default=30, ge=0)
     """Seconds that requests in flight have to finish when the server is told to stop."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+from tritonclient.grpc import service_pb2  # the schema, as clients have it
 
 __all__ = ["Shot", "grpc_shot", "shots"]
 
@@ -64,8 +65,6 @@ def shots(model: str, row: np.ndarray) -> dict[str, Shot]:
 
 def grpc_shot(model: str, row: np.ndarray) -> Shot:
     """The request as gRPC sends it: one frame of one message."""
-    from tritonclient.grpc import service_pb2  # the schema, as clients have it
-
     message = service_pb2.ModelInferRequest(model_name=model)
     datatype = "INT64" if row.dtype == np.int64 else "FP32"
     message.inputs.add(name="x", datatype=datatype, shape=row.shape)

@@ -145,6 +145,7 @@ def server_of(repository: Path, *, policy: ProviderPolicy, threads: int) -> Iter
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NORMSERVE_")}
     environment["NORMSERVE_MAX_REQUEST_BYTES"] = str(_MAX_REQUEST_BYTES)
     environment["NORMSERVE_CONSISTENCY_AT_LOAD"] = "false"  # others establish that
+    environment["NORMSERVE_VERSION_POLICY"] = "all"  # whatever is staged is to be asked
     options = {
         "--repository": repository.resolve(),
         "--http-port": 0,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from google.protobuf import text_format
 
 from bundle import MODEL, is_version
 
@@ -66,11 +67,30 @@ def stage(models: Iterable[Staged]) -> Iterator[Path]:
                 version.symlink_to(model.source, target_is_directory=True)
                 config = model.source.parent / _CONFIG
                 if config.is_file() and not (home / _CONFIG).exists():
-                    (home / _CONFIG).symlink_to(config)
+                    _place_config(config, home / _CONFIG)
             else:
                 version.mkdir()
                 _place_file(model.source, version)
         yield repository
+
+
+def _place_config(source: Path, target: Path) -> None:
+    """A configuration without what is not staged: other versions, and files of labels.
+
+    One that cannot be read is put there as it is: the server says what is wrong with it.
+    """
+    from service.errors import LoadFailed
+    from service.model_config import read_config
+
+    try:
+        config = read_config(source.read_text(encoding="utf-8"))
+    except (LoadFailed, UnicodeDecodeError):
+        target.symlink_to(source)
+        return
+    config.ClearField("version_policy")
+    for output in config.output:
+        output.ClearField("label_filename")
+    target.write_text(text_format.MessageToString(config), encoding="utf-8")
 
 
 def _place_file(source: Path, folder: Path) -> None:

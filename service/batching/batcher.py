@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import structlog
@@ -21,8 +20,10 @@ from service.batching.assembly import BatchBroken, join, merge, share
 from service.batching.plan import Plan
 from service.batching.quarantine import Quarantine
 from service.batching.queue import LEAST_URGENT, Job, Part, Queue
-from service.engine import Engine, Run
+from service.batching.turns import Turns
+from service.engine import Engine, Run, Watch
 from service.errors import (
+    EngineFailed,
     InferenceRefused,
     RequestQuarantined,
     RunLost,
@@ -44,9 +45,13 @@ class Batcher:
     Args:
         engine: computes a run.
         admission: how many requests may be inside, over all models.
+        turns: who may run now, over all models.
         rows: how many rows of different requests may run together now; 1 is none. It may change at
             any time: a certificate comes after the first requests.
         plan: how they share runs.
+
+    Attributes:
+        watch: who is told whether the model can be asked.
     """
 
     def __init__(
@@ -54,20 +59,26 @@ class Batcher:
         engine: Engine,
         *,
         admission: Admission,
+        turns: Turns,
         rows: Callable[[], int] = lambda: _ALONE,
         plan: Plan | None = None,
     ) -> None:
+        self.watch = Watch()
         self._engine = engine
+        engine.watch = Watch(down=self._go_down, up=self._come_up)
         self._admission = admission
+        self._turns = turns
         self._allowed = rows
         self._plan = plan or Plan()
         self._queue = Queue()
-        self._running: dict[asyncio.Future[Run], list[Part]] = {}
+        self._again: deque[list[Part]] = deque()
         self._suspects: deque[Job] = deque()
-        self._trial: asyncio.Future[Run] | None = None
+        self._running: dict[asyncio.Future[Run], list[Part]] = {}
+        self._trial: Job | None = None
         self._quarantine = Quarantine()
         self._alarm: asyncio.Handle | None = None
         self._is_broken = False
+        self._down = ""
 
     async def run(
         self,
@@ -86,15 +97,17 @@ class Batcher:
             submitted_ns=time.perf_counter_ns(),
             answer=loop.create_future(),
         )
+        if self._down:
+            raise EngineFailed(self._down)
         self._quarantine.check(job)
         self._admission.enter()
-        timer = (
-            loop.call_later(timeout_us / 1e6, self._expire, job, timeout_us) if timeout_us else None
-        )
+        timer = None
+        if timeout_us:
+            timer = loop.call_later(timeout_us / 1e6, self._expire, job, timeout_us)
         try:
             for part in job.parts(self._rows if self._rows > _ALONE else 0):
                 self._queue.add(part)
-            if self._alarm is None and len(self._running) < self._plan.at_once:
+            if self._alarm is None and len(self._running) < self._engine.at_once:
                 # after everything that came in this turn of the loop, so that it goes together
                 self._alarm = loop.call_soon(self._ring)
             return await job.answer
@@ -106,6 +119,10 @@ class Batcher:
             if timer is not None:
                 timer.cancel()
 
+    async def close(self) -> None:
+        """Run no more; whoever waits learns of it."""
+        await self._engine.close()
+
     @property
     def _rows(self) -> int:
         return _ALONE if self._is_broken else self._allowed()
@@ -116,84 +133,85 @@ class Batcher:
 
     def _dispatch(self) -> None:
         """Begin as many runs as may, with what waits."""
+        while self._engine.is_up and self._is_next() and self._turns.take(self._dispatch):
+            parts = self._next()
+            if not parts:
+                self._turns.give()
+                return
+            run = self._engine.start(join(parts), parts[0].job.outputs)
+            self._running[run] = parts
+            run.add_done_callback(self._finish)
+
+    def _is_next(self) -> bool:
+        """Whether a run may begin, if there is a turn for it."""
+        while self._suspects and self._suspects[0].is_over:
+            self._suspects.popleft()
+        if self._suspects:  # they run with nothing beside them
+            return not self._running
+        if len(self._running) >= self._engine.at_once or self._trial is not None:
+            return False
+        return bool(self._again) or (bool(self._queue) and not self._must_wait())
+
+    def _next(self) -> list[Part]:
+        """What runs next; nothing where nobody waits for it any more."""
         if self._suspects:
-            self._try_suspect()
-            return
-        while self._queue and len(self._running) < self._plan.at_once:
-            most = self._rows
-            if most > _ALONE:
-                if self._must_wait(most):
-                    return
-                if self._plan.preferred:
-                    most = self._plan.size(self._queue.rows, most)
-            parts = self._queue.take(most)
-            if parts:
-                self._begin(parts)
+            self._trial = self._suspects.popleft()
+            return self._trial.parts(0)
+        if self._again:
+            return [part for part in self._again.popleft() if not part.job.is_over]
+        most = self._rows
+        if most > _ALONE and self._plan.preferred:
+            most = self._plan.size(self._queue.rows, most)
+        return self._queue.take(most)
 
-    def _must_wait(self, most: int) -> bool:
+    def _must_wait(self) -> bool:
         """Whether to wait for more rows; rings again when the time for that is over."""
-        if not self._plan.delay_s or not self._plan.is_worth_waiting(self._queue.rows, most):
+        most = self._rows
+        if most <= _ALONE or not self._plan.is_worth_waiting(self._queue.rows, most):
             return False
-        waited_s = (time.perf_counter_ns() - self._queue.oldest_ns) / 1e9
-        if waited_s >= self._plan.delay_s:
-            return False
-        if self._alarm is None:
-            loop = asyncio.get_running_loop()
-            self._alarm = loop.call_later(self._plan.delay_s - waited_s, self._ring)
-        return True
-
-    def _begin(self, parts: list[Part]) -> asyncio.Future[Run]:
-        run = self._engine.start(join(parts), parts[0].job.outputs)
-        self._running[run] = parts
-        run.add_done_callback(self._finish)
-        return run
-
-    def _try_suspect(self) -> None:
-        """Run the next of those whose run was lost, once nothing else runs."""
-        while self._suspects and not self._running:
-            job = self._suspects.popleft()
-            if not job.is_over:
-                (whole,) = job.parts(0)
-                self._trial = self._begin([whole])
+        left_s = self._plan.delay_s - (time.perf_counter_ns() - self._queue.oldest_ns) / 1e9
+        if left_s > 0 and self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(left_s, self._ring)
+        return left_s > 0
 
     def _finish(self, run: asyncio.Future[Run]) -> None:
         parts = self._running.pop(run)
+        was_trial, self._trial = self._trial is not None, None
         error = None if run.cancelled() else run.exception()
-        was_trial = run is self._trial
         if isinstance(error, RunLost):
             self._suspect(parts, error, was_trial=was_trial)
-            return
-        if isinstance(error, BundleError) and len(parts) > 1:
-            waited_for = [part for part in parts if not part.job.is_over]
-            half = len(waited_for) // 2
-            for some in (waited_for[:half], waited_for[half:]):
-                if some:
-                    self._begin(some)
-            return
+        elif isinstance(error, BundleError) and len(parts) > 1:
+            half = len(parts) // 2
+            self._again += [parts[:half], parts[half:]]
+        self._turns.give()
         self._dispatch()  # first, so that what computes does not wait for answers to be given
-        if error is not None:
+        if run.cancelled() or isinstance(error, RunLost):
+            return
+        if error is None:
+            self._give(run.result(), parts)
+        elif len(parts) == 1 or not isinstance(error, BundleError):
             for part in parts:
                 _fail(part.job, error)
-        elif not run.cancelled():  # else nobody waits for it
-            self._give(run.result(), parts)
 
     def _give(self, run: Run, parts: list[Part]) -> None:
+        """Give each part its share of a run."""
         try:
             shares = share(run.outputs, parts)
         except BatchBroken as err:
             self._undo(parts, reason=str(err))
             return
-        row = 0
-        rows = sum(part.rows for part in parts)
+        is_shared = len(parts) > 1 or not parts[0].is_whole
+        rows = sum(part.rows for part in parts) if is_shared else None
+        first = 0
         for part, outputs in zip(parts, shares, strict=True):
             job = part.job
             times = ExecutionTimes(
                 queue=run.begun_ns - job.submitted_ns,
                 compute=run.ended_ns - run.begun_ns,
                 batch_size=rows,
-                first_row=row,
+                first_row=first,
             )
-            row += part.rows
+            first += part.rows
             job.computed[part.index] = Computed(outputs, times)
             _answer(job)
 
@@ -203,10 +221,9 @@ class Batcher:
             self._is_broken = True
             _log.error("no more batches", reason=reason)
         for job in dict.fromkeys(part.job for part in parts):
+            self._queue.discard(job)
             if not job.is_over:
-                self._queue.discard(job)
-                for whole in job.parts(0):
-                    self._queue.add(whole)
+                self._again.append(job.parts(0))
         self._dispatch()
 
     def _suspect(self, parts: list[Part], error: RunLost, *, was_trial: bool) -> None:
@@ -221,9 +238,27 @@ class Batcher:
                 )
                 quarantined.__cause__ = error
                 job.answer.set_exception(quarantined)
-            else:
+            elif job not in self._suspects:
                 self._queue.discard(job)
                 self._suspects.append(job)
+
+    def _go_down(self, reason: str) -> None:
+        """The model's process does not come back for now."""
+        self._down = reason
+        waiting = [*self._suspects, *(part.job for parts in self._again for part in parts)]
+        while parts := self._queue.take(_ALONE):
+            waiting += [part.job for part in parts]
+        self._suspects.clear()
+        self._again.clear()
+        for job in waiting:
+            _fail(job, EngineFailed(reason))
+        self.watch.down(reason)
+
+    def _come_up(self) -> None:
+        """It is back."""
+        if self._down:
+            self._down = ""
+            self.watch.up()
         self._dispatch()
 
     def _expire(self, job: Job, timeout_us: int) -> None:
@@ -242,17 +277,19 @@ class Batcher:
 
 
 def _answer(job: Job) -> None:
-    if job.is_over or None in job.computed:
+    """Answer a job whose parts have all run."""
+    pieces = [piece for piece in job.computed if piece is not None]
+    if job.is_over or len(pieces) < len(job.computed):
         return
-    pieces: list[Any] = job.computed
     if len(pieces) == 1:
         job.answer.set_result(pieces[0])
         return
+    first = pieces[0].times
     times = ExecutionTimes(
-        queue=pieces[0].times.queue,
+        queue=first.queue,
         compute=sum(piece.times.compute for piece in pieces),
-        batch_size=pieces[0].times.batch_size,
-        first_row=pieces[0].times.first_row,
+        batch_size=first.batch_size,
+        first_row=first.first_row,
     )
     job.answer.set_result(Computed(merge([piece.outputs for piece in pieces]), times))
 
@@ -260,7 +297,7 @@ def _answer(job: Job) -> None:
 def _fail(job: Job, error: BaseException) -> None:
     if job.is_over:
         return
-    told: BaseException = error
+    told = error
     if isinstance(error, InputInvalid):
         told = InferenceRefused(str(error))
     elif isinstance(error, RunInterrupted):

@@ -10,13 +10,11 @@ class Plan:
     """What a batcher keeps to.
 
     Attributes:
-        at_once: runs of the model at the same time.
         delay_s: that a request may wait for others to share its run, in seconds. 0 is greedy: what
             waits goes as soon as something may run.
         preferred: numbers of rows that are worth waiting for, and stopping at; rising.
     """
 
-    at_once: int = 1
     delay_s: float = 0.0
     preferred: tuple[int, ...] = ()
 
@@ -26,6 +24,8 @@ class Plan:
         return fitting[-1] if fitting else most
 
     def is_worth_waiting(self, waiting: int, most: int) -> bool:
-        """Whether more rows would make a better run."""
+        """Whether more rows would make a better run, and may be waited for."""
+        if not self.delay_s:
+            return False
         wanted = min(most, self.preferred[-1]) if self.preferred else most
         return waiting < wanted

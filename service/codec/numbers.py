@@ -23,6 +23,9 @@ _MOST_ARRAYS: Final = 4096
 """On a level of nesting. Many short arrays are no quicker than the usual way."""
 
 
+_MOST_NAMES: Final = 64
+"""Of an object: the parser looks for each of them from the first on."""
+
 _Kind = Literal["d", "i", "u"]
 _WIDE: Final[Mapping[str, tuple[_Kind, np.dtype[Any]]]] = {
     "f": ("d", np.dtype(np.float64)),
@@ -137,7 +140,7 @@ class _Reading:
 
     def _object(self, value: simdjson.Object, *, skip: str | None = None) -> dict[str, Any]:
         names = list(value.keys())
-        if len(set(names)) != len(names):
+        if len(names) > _MOST_NAMES or len(set(names)) != len(names):
             raise Unusual
         return {name: value[name] if name == skip else self._plain(value[name]) for name in names}
 

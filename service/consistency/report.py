@@ -130,4 +130,4 @@ class Report(Document):
     findings: tuple[Finding, ...]
     certificate: BatchCertificate
     yardstick: Yardstick | None
-    paces: tuple[Pace, ...] = ()
+    paces: tuple[Pace, ...]

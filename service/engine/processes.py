@@ -7,7 +7,6 @@ waits goes on waiting, unless the process does not come back.
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +25,8 @@ _GRACE_S: Final = 1.0
 """That a run has to end in when it is told to; then its process is ended."""
 _LONGEST_PAUSE_S: Final = 30.0
 _SHORTEST_PAUSE_S: Final = 0.25
-_WINDOW_S: Final = 60.0
 _MOST_DEATHS: Final = 5
-"""In the window. A process that ends more often is not started anew at once."""
+"""In a row, without an answer in between: then it is told, and started anew after a while."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -54,7 +52,7 @@ class ProcessEngine:
 
     Attributes:
         at_once: runs at the same time.
-        watch: who is told whether it can.
+        watch: who is told whether it is there.
     """
 
     def __init__(self, link: Link, *, relink: Callable[[], Link], run_timeout_s: float) -> None:
@@ -66,9 +64,14 @@ class ProcessEngine:
         self._free: list[Lane] = []
         self._busy: dict[Lane, _Wanted] = {}
         self._waiting: deque[_Wanted] = deque()
-        self._deaths: deque[float] = deque()
+        self._deaths = 0
         self._is_attached = False
         self._revival: asyncio.Task[None] | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the process is there."""
+        return self._link is not None
 
     def start(self, feeds: Mapping[str, Pieces], outputs: Sequence[str]) -> asyncio.Future[Run]:
         """Begin a run; see `Engine`."""
@@ -136,6 +139,7 @@ class ProcessEngine:
         except (EOFError, OSError):
             self._died()
             return
+        self._deaths = 0
         wanted = self._busy.pop(lane)
         self._free.append(lane)
         self._begin()
@@ -143,7 +147,7 @@ class ProcessEngine:
 
     def _died(self) -> None:
         link = self._detach()
-        self._deaths.append(time.monotonic())
+        self._deaths += 1
         victims = list(self._busy.values())
         self._busy.clear()
         self._revival = asyncio.get_running_loop().create_task(self._revive(link))
@@ -153,11 +157,11 @@ class ProcessEngine:
     async def _revive(self, link: Link | None) -> None:
         if link is not None:
             how = await asyncio.to_thread(link.close)
-            _log.error("model process ended", how=how, ends_lately=self._count_deaths())
+            _log.error("model process ended", how=how, in_a_row=self._deaths)
         pause_s = 0.0
-        if self._count_deaths() > _MOST_DEATHS:
+        if self._deaths > _MOST_DEATHS:
             pause_s = _LONGEST_PAUSE_S
-            self._tell_down(f"its process ended {self._count_deaths()} times in a minute")
+            self._tell_down(f"its process ended {self._deaths} times in a row")
         while True:
             await asyncio.sleep(pause_s)
             try:
@@ -183,12 +187,6 @@ class ProcessEngine:
         waiting, self._waiting = list(self._waiting), deque()
         for wanted in (*going, *waiting):
             _settle(wanted, None, error)
-
-    def _count_deaths(self) -> int:
-        horizon = time.monotonic() - _WINDOW_S
-        while self._deaths and self._deaths[0] < horizon:
-            self._deaths.popleft()
-        return len(self._deaths)
 
     def _time_out(self, wanted: _Wanted) -> None:
         _settle(wanted, None, RunLost(f"the run took longer than {self._run_timeout_s:g} s"))

@@ -32,11 +32,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """Who is told whether a model can be asked.
+    """Who is told of a model's process.
 
     Attributes:
-        down: it cannot for the time being, and why.
-        up: it can again.
+        down: it has ended, and will not be back soon; why.
+        up: it is back.
     """
 
     down: Callable[[str], None] = lambda _: None
@@ -48,11 +48,17 @@ class Engine(Protocol):
 
     Attributes:
         at_once: runs at the same time.
-        watch: who is told whether it can.
+        is_up: whether a run would begin now. Where it would not, it waits, or fails.
+        watch: who is told whether it is.
     """
 
     at_once: int
     watch: Watch
+
+    @property
+    def is_up(self) -> bool:
+        """See above."""
+        ...
 
     def start(self, feeds: Mapping[str, Pieces], outputs: Sequence[str]) -> "asyncio.Future[Run]":
         """Begin a run, on the running event loop.

@@ -1,9 +1,12 @@
 """Runs in this process, on threads that all models share. Orders and joins nothing."""
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import numpy as np
 
@@ -11,6 +14,8 @@ from bundle import Interrupt
 from service.engine.run import Model, Pieces, Run, Watch
 
 __all__ = ["RunThreads", "ThreadEngine"]
+
+_GRACE_S: Final = 1.0
 
 
 class RunThreads:
@@ -24,6 +29,7 @@ class RunThreads:
         self.count = count
         self._executor = ThreadPoolExecutor(count, thread_name_prefix="run")
         self._interrupts: set[Interrupt] = set()
+        self._ended = threading.Condition()
 
     @property
     def pending(self) -> int:
@@ -37,10 +43,10 @@ class RunThreads:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[Run] = loop.create_future()
         interrupt = Interrupt()
-        self._interrupts.add(interrupt)
+        with self._ended:
+            self._interrupts.add(interrupt)
 
         def settle(run: Run | None, error: Exception | None) -> None:
-            self._interrupts.discard(interrupt)
             if ended.done():  # it was cancelled
                 return
             if error is not None:
@@ -57,21 +63,35 @@ class RunThreads:
             # The edge of a thread: whatever it is, it is the answer to whoever waits.
             except Exception as err:  # noqa: BLE001
                 error = err
-            loop.call_soon_threadsafe(settle, run, error)
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it who waited
+                loop.call_soon_threadsafe(settle, run, error)
 
         def cancelled(future: asyncio.Future[Run]) -> None:
             if future.cancelled():
                 interrupt.set()
 
         ended.add_done_callback(cancelled)
-        self._executor.submit(work)
+        self._executor.submit(work).add_done_callback(lambda _: self._forget(interrupt))
         return ended
 
+    def _forget(self, interrupt: Interrupt) -> None:
+        with self._ended:
+            self._interrupts.discard(interrupt)
+            self._ended.notify_all()
+
     def close(self) -> None:
-        """Take no more runs, drop those that wait, and end those that have begun."""
+        """Take no more runs, drop those that wait, and end those that have begun.
+
+        Blocks until they have ended, but not for long: one that is in a kernel that takes forever
+        cannot be ended.
+        """
         self._executor.shutdown(wait=False, cancel_futures=True)
-        for interrupt in self._interrupts:
+        with self._ended:
+            going = list(self._interrupts)
+        for interrupt in going:
             interrupt.set()
+        with self._ended:
+            self._ended.wait_for(lambda: not self._interrupts, _GRACE_S)
 
 
 class ThreadEngine:
@@ -79,6 +99,7 @@ class ThreadEngine:
 
     def __init__(self, model: Model, *, threads: RunThreads) -> None:
         self.at_once = threads.count
+        self.is_up = True
         self.watch = Watch()
         self._model = model
         self._threads = threads

@@ -122,8 +122,10 @@ class Zygote:
         return f"signal {-status}" if status < 0 else f"status {status}"
 
     def close(self) -> None:
-        """End it, and every worker."""
+        """End it, and every worker. Closed twice is closed once."""
         with self._lock:
+            if self._line.fileno() < 0:
+                return
             self._line.close()
         self._wait()
 

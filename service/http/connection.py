@@ -18,8 +18,11 @@ from service.http.errors import error_response
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol"]
 
 MAX_HEAD_BYTES: Final = 64 * 2**10
-"""Bytes that the first line and the headers of a request may have; trailers count too."""
+"""Bytes that the first line and the headers of a request may have, and those of its body that are
+no content: the sizes and extensions of chunks, and trailers."""
 
+_CHUNK_FRAMING: Final = 16
+"""Bytes that a chunk may have beside its content and count as nothing."""
 
 _VERSIONS: Final = ("1.0", "1.1")
 
@@ -37,14 +40,16 @@ class BoundedProtocol(HttpToolsProtocol):
     _has_begun = False
     _in_head = False
     _in_body = False
-    _head_bytes = 0
-    _unread_bytes = 0  # that came after a head began: the parser gives headers only when whole
+    _is_too_large = False
+    _received = 0  # bytes of the data that are being parsed
+    _first = 0  # of them when the request began
+    _surplus = 0  # bytes since the request, or its body, began that are no content
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected; uvicorn narrows the transport's type as well."""
         super().connection_made(transport)
-        if sys.platform == "linux":  # where a client takes nothing of its answer for as long
+        if sys.platform == "linux":  # closes where a client takes nothing of its answer for as long
             transport.get_extra_info("socket").setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.timeout_keep_alive * 1000
             )
@@ -58,45 +63,48 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
         self._unset_keepalive_if_required()
-        self._unread_bytes += len(data)
+        self._received = len(data)
+        self._surplus += len(data)
         while data:
             data = self._feed(data)
         if self.transport.is_closing():
             return
-        if self._in_head and self._unread_bytes > MAX_HEAD_BYTES:
-            self._head_bytes = self._unread_bytes
+        must_send = self._in_head or self._in_body
+        if must_send and self._surplus > MAX_HEAD_BYTES:
+            self._is_too_large = True
             self.send_400_response("")
             return
-        if self._in_body or self._is_answering():
+        is_answering = self._is_answering()
+        if self._in_body or is_answering:
             self._stop_waiting()
-        if self._in_head or self._in_body or not self._is_answering():
+        if must_send or not is_answering:
             self._wait_for_client()
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
         self._stop_waiting()
-        self._in_head, self._head_bytes, self._unread_bytes = True, 0, 0
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the request's target."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer."""
-        self._count(len(name) + len(value))
-        if self._in_head:
-            super().on_header(name, value)
+        self._in_head, self._first, self._surplus = True, self._received, 0
 
     def on_headers_complete(self) -> None:
         """The end of the head."""
         if self.parser.get_http_version() not in _VERSIONS:
             raise ValueError("not a version that is spoken here")  # which ends the parser
+        most = self._first + self._surplus  # that the head can have: what came with it counts too
+        if most > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES:
+            self._is_too_large = True
+            raise ValueError("too large a head")
         if self._is_upgrade():
             return
         super().on_headers_complete()
         self._in_head, self._in_body, self._has_begun = False, True, True
+        self._surplus = 0
+        self.headers = []  # trailers would go to those of the request
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._surplus = max(0, self._surplus - len(body) - _CHUNK_FRAMING)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The end of the body."""
@@ -112,7 +120,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_answering() and not self._in_body:
             self.cycle.keep_alive = False
             self.flow.pause_reading()
-        elif self._head_bytes > MAX_HEAD_BYTES:
+        elif self._is_too_large:
             self._refuse(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"the request's first line and headers are larger than {MAX_HEAD_BYTES} bytes, the"
@@ -120,10 +128,6 @@ class BoundedProtocol(HttpToolsProtocol):
             )
         else:
             self._refuse(HTTPStatus.BAD_REQUEST, "what was sent is not a valid HTTP/1.1 request")
-
-    def _is_upgrade(self) -> bool:
-        # the parser calls a request to be a proxy the same, and uvicorn refuses its target
-        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
 
     def _feed(self, data: bytes) -> bytes:
         """Parse; gives what is to be parsed anew.
@@ -142,10 +146,12 @@ class BoundedProtocol(HttpToolsProtocol):
             return b"\r\n".join([*lines, b"", data[err.args[0] :]])
         return b""
 
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise ValueError("the head is too large")  # which ends the parser
+    def _is_upgrade(self) -> bool:
+        # the parser calls a request to be a proxy the same, and uvicorn refuses its target
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _is_answering(self) -> bool:
         return self._has_begun and not self.cycle.response_complete
@@ -176,8 +182,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, status: HTTPStatus, message: str) -> None:
         """Tell why, unless an answer to this request has begun, and close."""
         self._stop_waiting()
-        begun = self._in_body and self.cycle.response_started
-        if not begun:
+        if not (self._in_body and self.cycle.response_started):
             response = error_response(status, message, headers={"Connection": "close"})
             lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
             lines += [b"%b: %b" % header for header in response.raw_headers]

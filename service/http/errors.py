@@ -32,6 +32,7 @@ __all__ = [
     "error_response",
     "install_error_handlers",
     "internal_error",
+    "refusal",
     "status_of",
 ]
 
@@ -87,19 +88,28 @@ def _headers_of(error: ServiceError) -> Mapping[str, str] | None:
     return _HEADERS.get(type(error))
 
 
+def refusal(request: Request, error: Exception) -> Response:
+    """The reply to a request that is not answered.
+
+    Raises:
+        Exception: the same error, where it is none of the client's.
+    """
+    request.scope[ERROR_KEY] = str(error)
+    failed(error)
+    if isinstance(error, HTTPException):
+        return error_response(error.status_code, error.detail, headers=error.headers)
+    if isinstance(error, ServiceError):
+        status = status_of(type(error))
+        if status is not HTTPStatus.INTERNAL_SERVER_ERROR:
+            return error_response(status, str(error), headers=_headers_of(error))
+    raise error
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Make the app answer every error in the protocol's form."""
 
     async def tell(request: Request, error: Exception) -> Response:
-        request.scope[ERROR_KEY] = str(error)
-        failed(error)
-        if isinstance(error, HTTPException):
-            return error_response(error.status_code, error.detail, headers=error.headers)
-        if isinstance(error, ServiceError):
-            status = status_of(type(error))
-            if status is not HTTPStatus.INTERNAL_SERVER_ERROR:
-                return error_response(status, str(error), headers=_headers_of(error))
-        raise error
+        return refusal(request, error)
 
     app.add_exception_handler(ServiceError, tell)
     app.add_exception_handler(HTTPException, tell)

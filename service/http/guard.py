@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.guard import PASSED_ON_BY, Caller, Guard
 from service.permissions import Need, need_of_route
 
-__all__ = ["guard_routes", "require_guards"]
+__all__ = ["guard_routes", "guarded", "require_guards"]
 
 
 def guard_routes(app: FastAPI, guard: Guard) -> None:
@@ -31,9 +31,17 @@ def guard_routes(app: FastAPI, guard: Guard) -> None:
     """
     routes = list(_routes(app))
     for route in routes:
-        needs = {verb: _need(verb, route) for verb in _verbs(route)}
-        route.app = _Guarded(route.app, guard, needs)
+        route.app = guarded(route.app, route, guard)
     app.router.routes[:] = routes
+
+
+def guarded(app: ASGIApp, route: Route | Mount, guard: Guard) -> ASGIApp:
+    """What answers for a route, behind the guard.
+
+    Raises:
+        LookupError: the route is not in the table of permissions.
+    """
+    return _Guarded(app, guard, {verb: _need(verb, route) for verb in _verbs(route)})
 
 
 def require_guards(app: FastAPI) -> None:

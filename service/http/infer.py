@@ -1,6 +1,7 @@
 """The infer route: off the wire, through the codec, to the data plane, and back the same way."""
 
 import asyncio
+from collections.abc import Set as AbstractSet
 
 from fastapi import APIRouter, Request, Response
 
@@ -11,11 +12,18 @@ from service.http.compression import compress, negotiate
 from service.http.openapi import INFER_REPLY, INFER_REQUEST, failures
 from service.http.paths import MODEL, MODEL_VERSION, ModelName, Version, parse_version
 from service.http.raw_route import RawRoute
+from service.inference import InferenceReply
 
 __all__ = ["infer_router"]
 
 _QUICK_BYTES = 1 << 14
 """Bytes that are compressed in less time than handing them to another thread and back takes."""
+
+_QUICK_JSON_BYTES = 1 << 20
+"""JSON that is read in some milliseconds; more of it would keep other requests waiting."""
+
+_QUICK_ELEMENTS = 1 << 16
+"""Numbers or strings that are written as JSON in some milliseconds."""
 
 
 def infer_router(plane: DataPlane, *, max_request_bytes: int, compression_level: int) -> APIRouter:
@@ -29,11 +37,19 @@ def infer_router(plane: DataPlane, *, max_request_bytes: int, compression_level:
         with model.recorder.begin() as passage:
             if header_length == 0:
                 decoded = decode_raw_request(body, model.signature)
-            else:
+            elif (header_length or len(body)) <= _QUICK_JSON_BYTES:
                 decoded = decode_request(body, model.signature, header_length=header_length)
+            else:
+                decoded = await asyncio.to_thread(
+                    decode_request, body, model.signature, header_length=header_length
+                )
             del body
             reply = await plane.infer(model, decoded.request, passage)
-            encoded = encode_reply(reply, binary_outputs=decoded.binary_outputs)
+            binary = decoded.binary_outputs
+            if _json_elements(reply, binary) <= _QUICK_ELEMENTS:
+                encoded = encode_reply(reply, binary_outputs=binary)
+            else:
+                encoded = await asyncio.to_thread(encode_reply, reply, binary_outputs=binary)
         return await _respond(
             encoded, request.headers.get("accept-encoding"), level=compression_level
         )
@@ -57,6 +73,11 @@ def infer_router(plane: DataPlane, *, max_request_bytes: int, compression_level:
         return await answer(request, model, version)
 
     return router
+
+
+def _json_elements(reply: InferenceReply, binary_outputs: AbstractSet[str]) -> int:
+    outputs = (each for each in reply.outputs if each.spec.name not in binary_outputs)
+    return sum(output.array.size for output in outputs)
 
 
 async def _respond(encoded: EncodedReply, accept_encoding: str | None, *, level: int) -> Response:

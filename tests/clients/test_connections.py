@@ -85,6 +85,12 @@ def test_a_chunked_body_is_read_whatever_its_chunks(wire, size):
     assert_answered(wire.read())
 
 
+def test_a_body_of_100_000_chunks_is_read(wire):
+    wire.send(request(INFER, b"", Transfer_Encoding="chunked"))
+    wire.send(b"1\r\n \r\n" * 100_000, chunked(GOOD))
+    assert_answered(wire.read())
+
+
 def test_chunk_extensions_and_trailers_are_read_over(wire):
     body = b"%x;name=value\r\n%b\r\n0\r\nContent-Encoding: gzip\r\nX-Late: 1\r\n\r\n"
     wire.send(request(INFER, b"", Transfer_Encoding="chunked"), body % (len(GOOD), GOOD))

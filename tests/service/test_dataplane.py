@@ -18,7 +18,7 @@ from tests.service import tiny
 
 
 class Negating:
-    async def run(self, inputs, outputs):
+    async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         return Computed(dict.fromkeys(outputs, -inputs["x"]), ExecutionTimes(queue=5, compute=7))
 
 
@@ -112,7 +112,7 @@ async def test_a_service_can_be_stopped_while_it_loads(tmp_path):
 
 
 class Refusing:
-    async def run(self, inputs, outputs):
+    async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         raise InferenceRefused("not these")
 
 

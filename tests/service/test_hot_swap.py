@@ -1,54 +1,39 @@
-"""A hundred replacements under load, in a real process, over both transports."""
+"""Replacements under load, in a real process, over both transports."""
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tritonclient.grpc
 import tritonclient.http
 
 from tests.service import tiny
+from tests.service.process import process
 
-PROGRAM = "from service import load_settings, serve; serve(load_settings())"
 REPLACEMENTS = 100
 WARM = 20
+NEWER = 10
 
 
 @contextmanager
-def serving(repository):
-    environment = {
-        "NORMSERVE_REPOSITORY": str(repository),
-        "NORMSERVE_HTTP_PORT": "0",
-        "NORMSERVE_GRPC_PORT": "0",
-        "NORMSERVE_METRICS_PORT": "none",
-        "NORMSERVE_LOG_FORMAT": "json",
-        "NORMSERVE_LOG_LEVEL": "info",
-        "NORMSERVE_CONSISTENCY_AT_LOAD": "false",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, **environment},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        told = next(
-            line for line in map(json.loads, process.stderr) if line["event"] == "listening"
-        )
-        reader = threading.Thread(target=lambda: [None for _ in process.stderr], daemon=True)
-        reader.start()
-        yield process, told["url"].removeprefix("http://"), told["grpc"]
-    finally:
-        process.kill()
-        process.wait()
-        reader.join(10)
-        process.stderr.close()
+def serving(repository, **settings):
+    """A server, its addresses, and clients of both transports that ask until the block ends."""
+    with process(repository, consistency_at_load="false", **settings) as (server, url):
+        http, grpc = url.removeprefix("http://"), server.listening["grpc"]
+        clients = [Client(tritonclient.http, http) for _ in range(2)]
+        clients += [Client(tritonclient.grpc, grpc) for _ in range(2)]
+        for client in clients:
+            client.start()
+        with tritonclient.http.InferenceServerClient(http) as admin:
+            yield server, admin, clients
+            for client in clients:
+                client.stopped.set()
+            for client in clients:
+                client.join(20)
 
 
 class Client(threading.Thread):
@@ -84,31 +69,40 @@ def resident_bytes(process):
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def states(admin):
+    return [(entry["version"], entry["state"]) for entry in admin.get_model_repository_index()]
+
+
 def test_a_hundred_replacements_under_load_lose_no_request_and_no_memory(tmp_path):
     tiny.write_verified(tmp_path, "m", version=1, factor=1.0)
-    with serving(tmp_path) as (process, http, grpc):
-        admin = tritonclient.http.InferenceServerClient(http)
-        tiny.wait_for(lambda: admin.is_model_ready("m"))
-        clients = [Client(tritonclient.http, http) for _ in range(2)]
-        clients += [Client(tritonclient.grpc, grpc) for _ in range(2)]
-        for client in clients:
-            client.start()
+    with serving(tmp_path) as (server, admin, clients):
         before = 0
         for version in range(2, REPLACEMENTS + 2):
             tiny.write_verified(tmp_path, "m", version=version, factor=float(version))
             shutil.rmtree(tmp_path / "m" / str(version - 1))
             admin.load_model("m")
             if version == WARM:
-                before = resident_bytes(process)
-        after = resident_bytes(process)
-        for client in clients:
-            client.stopped.set()
-        for client in clients:
-            client.join(20)
-        assert [wrong for client in clients for wrong in client.wrong] == []
-        assert all(client.answers > REPLACEMENTS for client in clients)
-        assert len(set.union(*(client.versions for client in clients))) > REPLACEMENTS / 2
-        assert after <= 1.05 * before
-        index = admin.get_model_repository_index()
-        assert [(e["version"], e["state"]) for e in index] == [(str(REPLACEMENTS + 1), "READY")]
-        admin.close()
+                before = resident_bytes(server)
+        after = resident_bytes(server)
+        assert states(admin) == [(str(REPLACEMENTS + 1), "READY")]
+    assert [wrong for client in clients for wrong in client.wrong] == []
+    assert all(client.answers > REPLACEMENTS for client in clients)
+    assert len(set.union(*(client.versions for client in clients))) > REPLACEMENTS / 2
+    assert after <= 1.05 * before
+
+
+@pytest.mark.parametrize("control", ["explicit", "poll"])
+def test_the_latest_version_takes_over_under_load_and_the_older_ones_go(tmp_path, control):
+    tiny.write_verified(tmp_path, "m", version=1, factor=1.0)
+    with serving(tmp_path, model_control=control, poll_seconds=0.1) as (_, admin, clients):
+        for version in range(2, NEWER + 1):
+            tiny.write_verified(tmp_path, "m", version=version, factor=float(version))
+            if control == "explicit":
+                admin.load_model("m")
+            tiny.wait_for(lambda v=version: states(admin) == [(str(v), "READY")])
+        seen = {client: client.answers for client in clients}
+        tiny.wait_for(lambda: all(client.answers > seen[client] + 1 for client in clients))
+    assert [wrong for client in clients for wrong in client.wrong] == []
+    for client in clients:
+        assert NEWER in client.versions
+    assert len(list((tmp_path / "m").iterdir())) == NEWER + 1

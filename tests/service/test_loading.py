@@ -5,23 +5,29 @@ import pytest
 
 from bundle import MANIFEST, ProviderPolicy, open_model
 from service.consistency import Cache, Examiner
+from service.engine import ThreadWorkshop
 from service.errors import LoadFailed, RepositoryMissing
 from service.loading import Loader
 from service.repository import check_repository
-from service.runner import RunPool
 from tests.service import tiny
 from tests.service.serving import planned
 
 
 @pytest.fixture
 def parts(tmp_path_factory):
-    """What a loader needs: a pool, and an examiner that examines nothing by itself."""
-    pool = RunPool(threads=1, max_waiting=8)
+    """What a loader needs; its examiner examines nothing by itself."""
+    workshop = ThreadWorkshop(at_once=1)
     cache = Cache(tmp_path_factory.mktemp("cache"))
     examiner = Examiner(cache=cache, at_load=False, timeout_s=60)
-    yield {"policy": ProviderPolicy.CPU, "threads": 1, "pool": pool, "examiner": examiner}
+    yield {
+        "policy": ProviderPolicy.CPU,
+        "threads": 1,
+        "workshop": workshop,
+        "batchers": tiny.batchers(),
+        "examiner": examiner,
+    }
     examiner.close()
-    pool.close()
+    workshop.close()
 
 
 @pytest.fixture
@@ -136,7 +142,7 @@ def test_a_file_that_changes_while_it_is_loaded_is_not_served(tmp_path, loader, 
         path.write_bytes(tiny.scale(3.0).SerializeToString())
         return opened
 
-    monkeypatch.setattr("service.loading.open_model", overtaken)
+    monkeypatch.setattr("service.engine.workshop.open_model", overtaken)
     with pytest.raises(LoadFailed, match="were changed while it was loaded"):
         loader.load(planned(tmp_path))
 

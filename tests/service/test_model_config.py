@@ -76,8 +76,10 @@ def test_a_configuration_may_come_as_json(name):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "8", "{", '{"no_such": 1}', '{"max_batch_size": "many"}', '{"input": 1}']
-    + ['{"max_batch_size": 1e99}', '{"name": "a", "name": "b"}', '{"a":' * 2000],
+    [
+        *("", "[]", "8", "{", '{"no_such": 1}', '{"max_batch_size": "many"}', '{"input": 1}'),
+        *('{"max_batch_size": 1e99}', '{"name": "a", "name": "b"}', '{"a":' * 2000),
+    ],
 )
 def test_json_that_is_no_configuration_is_refused(text):
     with pytest.raises(ParameterInvalid, match="not the JSON of a ModelConfig"):

@@ -1,6 +1,7 @@
 import pytest
 
 from bundle import Datatype, ProviderPolicy, TensorSpec
+from service.batching import Plan
 from service.errors import LoadFailed
 from service.model_config import read_config
 from service.model_options import fit_tensors, not_honoured, read_options
@@ -108,16 +109,30 @@ def test_outputs_are_checked_and_left_as_they_are():
 def test_options_that_are_not_honoured_are_named():
     text = """
         name: "m" max_batch_size: 4 default_model_filename: "net.onnx"
-        dynamic_batching {} response_cache { enable: true }
+        dynamic_batching { priority_levels: 2 } response_cache { enable: true }
         input { name: "x" dims: 3 reshape { shape: [ 1, 3 ] } format: FORMAT_NCHW }
         instance_group { kind: KIND_GPU count: 2 gpus: [ 0 ] }
         parameters { key: "execution_mode" value { string_value: "1" } }
     """
     ignored = (
-        *("default_model_filename", "dynamic_batching", "input.format", "input.reshape"),
-        *("instance_group.count", "instance_group.gpus", "instance_group.kind"),
+        *("default_model_filename", "dynamic_batching.priority_levels", "input.format"),
+        *("input.reshape", "instance_group.count", "instance_group.gpus", "instance_group.kind"),
         *("parameters.execution_mode", "response_cache"),
     )
     assert not_honoured(read_config(text), provider=CPU) == ignored
     on_gpu = read_config("instance_group { kind: KIND_GPU }")
     assert not_honoured(on_gpu, provider=CUDA) == ()
+
+
+def test_how_requests_share_runs_is_taken_from_dynamic_batching():
+    text = """
+        dynamic_batching { preferred_batch_size: [ 8, 4 ] max_queue_delay_microseconds: 250 }
+    """
+    assert read_options(read_config(text), name="m").plan == Plan(delay_s=250e-6, preferred=(4, 8))
+    assert read_options(read_config("max_batch_size: 4"), name="m").plan is None
+
+
+def test_a_preferred_size_of_nothing_is_refused():
+    text = "dynamic_batching { preferred_batch_size: [ 0 ] }"
+    with pytest.raises(LoadFailed, match="sizes are at least 1"):
+        read_options(read_config(text), name="m")

@@ -26,6 +26,7 @@ from bundle import (
 )
 from bundle.certificate import BatchCertificate, Cell, Neighbours, Standing, Verdict
 from bundle.tensors import TensorSpec
+from service.batching import Batchers, Plan
 from service.consistency import Consistency, Placement, Report, Source, Yardstick
 from service.http import create_app
 from service.settings import Settings
@@ -191,7 +192,13 @@ def report(of: Consistency, *, yardstick: Yardstick | None = None, **certificate
         findings=(),
         certificate=BatchCertificate(**(usual | certificate)),
         yardstick=yardstick,
+        paces=(),
     )
+
+
+def batchers() -> Batchers:
+    """Batchers of a service that is never full."""
+    return Batchers(at_once=2, max_waiting=100, max_rows=64, plan=Plan())
 
 
 def write_plain(

@@ -2,6 +2,10 @@
 
 import asyncio
 import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import grpc
 import httpx
@@ -153,3 +157,17 @@ def test_an_error_reaches_the_caller_with_its_message(server):
     with pytest.raises(grpc.RpcError) as caught:
         grpc_(server, ask_grpc)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_the_program_of_the_documents_prints_a_shape(server):
+    page = (Path(__file__).parents[3] / "docs" / "clients.md").read_text()
+    (program,) = (
+        text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "kserve" in text
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("127.0.0.1:8000", server["http"])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "[1, 10]\n", done.stderr

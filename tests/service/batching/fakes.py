@@ -10,8 +10,11 @@ from service.engine import Run
 class FakeEngine:
     """Remembers what it was given. Where it is held, a run ends when `settle` is called."""
 
-    def __init__(self, *, is_held=False):
+    def __init__(self, *, is_held=False, at_once=1):
         self.is_held = is_held
+        self.at_once = at_once
+        self.is_up = True
+        self.is_closed = False
         self.runs = []
         self.futures = []
         self.failures = {}
@@ -36,6 +39,9 @@ class FakeEngine:
         else:
             future.set_result(Run(self.give({"y": feeds["x"] * 2}), 0, 1000))
 
+    async def close(self):
+        self.is_closed = True
+
     @property
     def sizes(self):
         return [len(feeds["x"]) for feeds in self.runs]
@@ -45,7 +51,7 @@ def rows(*values):
     return {"x": np.array([[float(value)] for value in values], dtype=np.float32)}
 
 
-async def turns(count=6):
+async def turns_of_the_loop(count=6):
     """Let the loop go round as often as anything needs that waits for nothing."""
     for _ in range(count):
         await asyncio.sleep(0)

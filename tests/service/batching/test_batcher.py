@@ -6,20 +6,27 @@ import pytest
 from structlog.testing import capture_logs
 
 from bundle import InputInvalid, RunFailed
-from service.batching import Admission, Batcher, Plan
-from service.engine import Run
+from service.batching import Admission, Batcher, Plan, Turns
+from service.engine import Run, Watch
 from service.errors import (
+    EngineFailed,
     InferenceRefused,
     Overloaded,
     RequestQuarantined,
     RunLost,
     TimeoutExpired,
 )
-from tests.service.batching.fakes import FakeEngine, rows, turns
+from tests.service.batching.fakes import FakeEngine, rows, turns_of_the_loop
 
 
-def batcher(engine, *, most=8, inside=100, **plan):
-    return Batcher(engine, admission=Admission(most=inside), rows=lambda: most, plan=Plan(**plan))
+def batcher(engine, *, most=8, inside=100, turns=None, **plan):
+    return Batcher(
+        engine,
+        admission=Admission(most=inside),
+        turns=turns or Turns(8),
+        rows=lambda: most,
+        plan=Plan(**plan),
+    )
 
 
 async def answers(subject, *requests):
@@ -38,27 +45,27 @@ async def test_a_free_runner_waits_for_nobody():
     engine = FakeEngine(is_held=True)
     subject = batcher(engine)
     first = asyncio.create_task(subject.run(rows(1), ["y"]))
-    await turns()
+    await turns_of_the_loop()
     assert engine.sizes == [1]
     later = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (2, 3)]
-    await turns()
+    await turns_of_the_loop()
     assert engine.sizes == [1]
     engine.settle(0)
-    await turns()
+    await turns_of_the_loop()
     assert engine.sizes == [1, 2]
     engine.settle(1)
     assert [float(c.outputs["y"][0, 0]) for c in await asyncio.gather(first, *later)] == [2, 4, 6]
 
 
-async def test_as_many_runs_at_once_as_the_plan_says():
-    engine = FakeEngine(is_held=True)
-    subject = batcher(engine, most=1, at_once=2)
+async def test_as_many_runs_at_once_as_the_engine_can():
+    engine = FakeEngine(is_held=True, at_once=2)
+    subject = batcher(engine, most=1)
     tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2, 3)]
-    await turns()
+    await turns_of_the_loop()
     assert engine.sizes == [1, 1]
     for index in range(3):
         engine.settle(index)
-        await turns()
+        await turns_of_the_loop()
     await asyncio.gather(*tasks)
     assert engine.sizes == [1, 1, 1]
 
@@ -72,7 +79,7 @@ async def test_without_a_certificate_no_run_is_shared():
 async def test_a_certificate_that_comes_later_counts_from_then_on():
     engine = FakeEngine()
     allowed = [1]
-    subject = Batcher(engine, admission=Admission(most=9), rows=lambda: allowed[0])
+    subject = Batcher(engine, admission=Admission(most=9), turns=Turns(1), rows=lambda: allowed[0])
     await answers(subject, (1,), (2,))
     allowed[0] = 4
     await answers(subject, (1,), (2,))
@@ -138,11 +145,11 @@ async def test_the_urgent_go_first_and_those_that_say_nothing_last():
     engine = FakeEngine(is_held=True)
     subject = batcher(engine, most=1)
     tasks = [asyncio.create_task(subject.run(rows(0), ["y"]))]
-    await turns()
+    await turns_of_the_loop()
     for value, priority in ((1, 0), (2, 7), (3, 1), (4, 7)):
         tasks.append(asyncio.create_task(subject.run(rows(value), ["y"], priority=priority)))
     for index in range(5):
-        await turns()
+        await turns_of_the_loop()
         engine.settle(index)
     await asyncio.gather(*tasks)
     assert [float(feeds["x"][0, 0]) for feeds in engine.runs] == [0, 3, 2, 4, 1]
@@ -233,10 +240,10 @@ class TestALostRun:
     async def test_the_innocent_are_tried_once_more_and_never_learn_of_it(self):
         engine = FakeEngine(is_held=True)
         task = asyncio.create_task(answers(batcher(engine), (1,), (2,), (3,)))
-        await turns()
+        await turns_of_the_loop()
         engine.futures[0].set_exception(RunLost("the model's process ended during the run"))
         for index in (1, 2, 3):
-            await turns()
+            await turns_of_the_loop()
             engine.settle(index)
         assert await task == [[2], [4], [6]]
         assert engine.sizes == [3, 1, 1, 1]
@@ -257,18 +264,18 @@ class TestALostRun:
         assert await answers(subject, (1,)) == [[2]]
 
     async def test_suspects_run_with_nothing_beside_them(self):
-        engine = FakeEngine(is_held=True)
-        subject = batcher(engine, most=1, at_once=2)
+        engine = FakeEngine(is_held=True, at_once=2)
+        subject = batcher(engine, most=1)
         tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2, 3)]
-        await turns()
+        await turns_of_the_loop()
         for future in engine.futures[:2]:
             future.set_exception(RunLost("ended"))
-        await turns()
+        await turns_of_the_loop()
         for index, value in ((2, 1), (3, 2), (4, 3)):
             assert len(engine.runs) == index + 1
             assert float(engine.runs[index]["x"][0, 0]) == value
             engine.settle(index)
-            await turns()
+            await turns_of_the_loop()
         assert [float(c.outputs["y"][0, 0]) for c in await asyncio.gather(*tasks)] == [2, 4, 6]
 
 
@@ -277,11 +284,11 @@ class TestWhoGoes:
         engine = FakeEngine(is_held=True)
         subject = batcher(engine, most=1)
         tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2, 3)]
-        await turns()
+        await turns_of_the_loop()
         tasks[1].cancel()
-        await turns()
+        await turns_of_the_loop()
         engine.settle(0)
-        await turns()
+        await turns_of_the_loop()
         engine.settle(1)
         await asyncio.gather(tasks[0], tasks[2])
         assert [float(feeds["x"][0, 0]) for feeds in engine.runs] == [1, 3]
@@ -290,15 +297,15 @@ class TestWhoGoes:
         engine = FakeEngine(is_held=True)
         subject = batcher(engine)
         tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2)]
-        await turns()
+        await turns_of_the_loop()
         tasks[0].cancel()
-        await turns()
+        await turns_of_the_loop()
         assert not engine.futures[0].cancelled()
         tasks[1].cancel()
-        await turns()
+        await turns_of_the_loop()
         assert engine.futures[0].cancelled()
         third = asyncio.create_task(subject.run(rows(3), ["y"]))
-        await turns()
+        await turns_of_the_loop()
         engine.settle(1)
         assert (await third).outputs["y"] == 6
 
@@ -306,25 +313,89 @@ class TestWhoGoes:
         engine = FakeEngine(is_held=True)
         subject = batcher(engine, most=1)
         first = asyncio.create_task(subject.run(rows(1), ["y"]))
-        await turns()
+        await turns_of_the_loop()
         with pytest.raises(TimeoutExpired, match="10000 µs"):
             await subject.run(rows(2), ["y"], timeout_us=10_000)
         engine.settle(0)
         await first
-        await turns()
+        await turns_of_the_loop()
         assert engine.sizes == [1]
 
     async def test_more_than_may_come_in_are_told_when_to_come_again(self):
         engine = FakeEngine(is_held=True)
         subject = batcher(engine, inside=1)
         first = asyncio.create_task(subject.run(rows(1), ["y"]))
-        await turns()
+        await turns_of_the_loop()
         with pytest.raises(Overloaded, match="try again in 1 s") as refusal:
             await subject.run(rows(2), ["y"])
         assert refusal.value.retry_after_s == 1
         engine.settle(0)
         await first
         second = asyncio.create_task(subject.run(rows(2), ["y"]))
-        await turns()
+        await turns_of_the_loop()
         engine.settle(1)
         await second
+
+
+class TestTurns:
+    async def test_models_share_the_turns_one_after_the_other(self):
+        turns = Turns(1)
+        one, other = FakeEngine(is_held=True), FakeEngine(is_held=True)
+        first, second = batcher(one, most=1, turns=turns), batcher(other, most=1, turns=turns)
+        tasks = [asyncio.create_task(first.run(rows(n), ["y"])) for n in (1, 2)]
+        tasks += [asyncio.create_task(second.run(rows(n), ["y"])) for n in (3, 4)]
+        order = []
+        for _ in range(4):
+            await turns_of_the_loop()
+            going = next(e for e in (one, other) if any(not f.done() for f in e.futures))
+            order.append("one" if going is one else "other")
+            going.settle()
+        await asyncio.gather(*tasks)
+        assert order == ["one", "other", "one", "other"]
+        assert turns.free == 1
+
+    async def test_a_turn_comes_back_however_the_run_ends(self):
+        turns = Turns(2)
+        engine = FakeEngine(is_held=True, at_once=2)
+        subject = batcher(engine, most=1, turns=turns)
+        tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2)]
+        await turns_of_the_loop()
+        assert turns.free == 0
+        tasks[0].cancel()
+        engine.futures[1].set_exception(RunFailed("no memory."))
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await turns_of_the_loop()
+        assert turns.free == 2
+
+
+class TestAProcessThatIsGone:
+    async def test_requests_wait_for_it_and_take_no_turn(self):
+        turns = Turns(1)
+        engine = FakeEngine()
+        subject = batcher(engine, turns=turns)
+        engine.is_up = False
+        task = asyncio.create_task(subject.run(rows(1), ["y"]))
+        await turns_of_the_loop()
+        assert engine.runs == []
+        assert turns.free == 1
+        engine.is_up = True
+        engine.watch.up()
+        assert (await task).outputs["y"] == 2
+
+    async def test_one_that_does_not_come_back_fails_them_with_the_reason(self):
+        engine = FakeEngine()
+        subject = batcher(engine)
+        told = []
+        subject.watch = Watch(down=told.append, up=lambda: told.append("up"))
+        engine.is_up = False
+        task = asyncio.create_task(subject.run(rows(1), ["y"]))
+        await turns_of_the_loop()
+        engine.watch.down("its file is gone")
+        with pytest.raises(EngineFailed, match="its file is gone"):
+            await task
+        with pytest.raises(EngineFailed, match="its file is gone"):
+            await subject.run(rows(2), ["y"])
+        engine.is_up = True
+        engine.watch.up()
+        assert await answers(subject, (3,)) == [[6]]
+        assert told == ["its file is gone", "up"]

@@ -81,6 +81,7 @@ UNUSUAL = {
     "a number among arrays": b'{"inputs": [{"data": [[1], 2]}]}',
     "an array within the innermost": b'{"inputs": [{"data": [[1, 2], [3, [4]]]}]}',
     "a bracket in a string": b'{"id": "[", "inputs": [{"data": [1]}]}',
+    "a hundred thousand names": orjson.dumps({str(n): n for n in range(100_000)}),
     "nested too deeply": b"[" * 100_000,
     "NaN": b'{"inputs": [{"data": [NaN]}]}',
 }

@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 from bundle import Datatype, ProviderPolicy
 from bundle.certificate import Verdict
 from service.consistency import Cache, Examiner, Phase
+from service.engine import ThreadWorkshop
 from service.loading import Loader
-from service.runner import RunPool
 from tests.service import serving, tiny
 
 
@@ -44,8 +44,15 @@ def test_a_plain_file_gets_every_check_and_a_certificate(tmp_path, examiner):
 
 def test_a_bundle_gets_its_certificate_and_on_request_every_check(tmp_path, examiner):
     tiny.write_verified(tmp_path / "models", "m")
-    pool = RunPool(threads=1, max_waiting=0)
-    loader = Loader(policy=ProviderPolicy.CPU, threads=1, pool=pool, examiner=examiner, at_once=1)
+    workshop = ThreadWorkshop(at_once=1)
+    loader = Loader(
+        policy=ProviderPolicy.CPU,
+        threads=1,
+        workshop=workshop,
+        batchers=tiny.batchers(),
+        examiner=examiner,
+        at_once=1,
+    )
     known = loader.load(serving.planned(tmp_path / "models")).consistency
     examiner.establish(known)
     assert [finding.check for finding in settle(known).report.findings] == ["batch-invariance"]
@@ -56,7 +63,7 @@ def test_a_bundle_gets_its_certificate_and_on_request_every_check(tmp_path, exam
     assert len(settle(known).report.findings) > 1
     assert known.status.report.thorough
     loader.close()
-    pool.close()
+    workshop.close()
 
 
 def test_a_model_whose_rows_touch_is_refused_and_the_operator_named(tmp_path, examiner):
@@ -191,14 +198,21 @@ def test_requests_that_come_together_join_one_examination(tmp_path, examiner):
 def test_a_request_is_not_answered_with_less_than_every_check(tmp_path, examiner):
     """It comes while only the certificate is being established."""
     tiny.write_verified(tmp_path / "models", "m")
-    pool = RunPool(threads=1, max_waiting=0)
-    loader = Loader(policy=ProviderPolicy.CPU, threads=1, pool=pool, examiner=examiner, at_once=1)
+    workshop = ThreadWorkshop(at_once=1)
+    loader = Loader(
+        policy=ProviderPolicy.CPU,
+        threads=1,
+        workshop=workshop,
+        batchers=tiny.batchers(),
+        examiner=examiner,
+        at_once=1,
+    )
     known = loader.load(serving.planned(tmp_path / "models")).consistency
     examiner.establish(known)
     examiner.examine(known)
     assert settle(known).report.thorough
     loader.close()
-    pool.close()
+    workshop.close()
 
 
 def test_closing_gives_up_what_is_being_established(tmp_path):

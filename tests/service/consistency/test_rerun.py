@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bundle import Datatype, Tolerance
-from bundle.errors import DigestMismatch
+from bundle.errors import BundleError, DigestMismatch
 from service.consistency import Against, Yardstick
-from service.consistency.rerun import Part, Rerun
+from service.consistency.rerun import Forget, Part, Rerun
 from tests.service import tiny
 
 YARDSTICK = Yardstick(
@@ -92,3 +92,16 @@ def test_a_file_that_changed_since_it_was_loaded_is_not_compared_with(tmp_path):
     task = Rerun(source=known.source, yardstick=YARDSTICK, parts=(Part({"x": x}, {"y": 2 * x}),))
     with pytest.raises(DigestMismatch, match="was changed since it was loaded"):
         task()
+
+
+def test_sessions_are_kept_until_their_version_is_forgotten(tmp_path):
+    known = tiny.consistency_of(tiny.write_plain(tmp_path, "m", tiny.scale(2.0)))
+    x = np.ones((1, 2), np.float32)
+    again = Rerun(source=known.source, yardstick=YARDSTICK, parts=(Part({"x": x}, {"y": 2 * x}),))
+    again()
+    known.source.model_path.unlink()
+    again()
+    Forget(known.source)()
+    Forget(known.source)()
+    with pytest.raises((BundleError, OSError)):
+        again()

@@ -218,16 +218,34 @@ class TestAProcessThatEnds:
         links.append(link)
         with capture_logs():
             for _ in range(6):
+                told.is_up.clear()
                 run = engine.start(ENDLESS, ["y"])
-                waiting = engine.start(SHORT, ["y"])
                 os.kill(links[-1].pid, signal.SIGKILL)
                 with pytest.raises(RunLost):
                     await asyncio.wait_for(run, 30)
                 if told.ups < 5:
-                    await asyncio.wait_for(waiting, 30)
-            with pytest.raises(EngineFailed, match="6 times in a minute"):
-                await asyncio.wait_for(waiting, 30)
-        assert told.reasons == ["its process ended 6 times in a minute"]
+                    await asyncio.wait_for(told.is_up.wait(), 30)
+            with pytest.raises(EngineFailed, match="6 times in a row"):
+                await asyncio.wait_for(engine.start(SHORT, ["y"]), 30)
+        assert told.reasons == ["its process ended 6 times in a row"]
+
+    async def test_one_that_answers_in_between_comes_back_every_time(self, engine_of, link_to):
+        told = Told()
+        links = []
+
+        def relink():
+            links.append(link_to(models.adding()))
+            return links[-1]
+
+        engine, link = engine_of(models.adding(), watch=told.watch, relink=relink)
+        links.append(link)
+        with capture_logs():
+            for _ in range(8):
+                assert (await asyncio.wait_for(engine.start(X, ["y"]), 30)).outputs["y"].max() == 1
+                told.is_up.clear()
+                os.kill(links[-1].pid, signal.SIGKILL)
+                await asyncio.wait_for(told.is_up.wait(), 30)
+        assert told.reasons == []
 
 
 class TestOpening:

@@ -23,12 +23,12 @@ BODY = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]
 
 
 class Exploding:
-    async def run(self, inputs, outputs):
+    async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         raise ZeroDivisionError("the secret of the bug")
 
 
 class Echo:
-    async def run(self, inputs, outputs):
+    async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         structlog.get_logger().info("inside")
         return Computed({"y": inputs["x"]}, ExecutionTimes(queue=0, compute=0))
 

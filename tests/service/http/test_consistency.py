@@ -34,7 +34,7 @@ def live(tmp_path_factory):
 
 
 class NoRunner:
-    async def run(self, inputs, outputs):
+    async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         raise NotImplementedError
 
 

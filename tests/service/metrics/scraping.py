@@ -10,7 +10,7 @@ from tests.service import tiny
 
 
 class NoRunner:
-    async def run(self, inputs, outputs):
+    async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         raise NotImplementedError
 
 

@@ -32,7 +32,7 @@ class Scripted:
         self._times = times
         self._error = error
 
-    async def run(self, inputs, outputs):
+    async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         if self._error is not None:
             raise self._error
         return Computed({"y": inputs["x"]}, self._times)
