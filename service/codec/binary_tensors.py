@@ -51,7 +51,7 @@ def array_from_bytes(
         raise TensorInvalid(f"input {excerpt(name)} is BOOL and has a byte other than 0 and 1")
     little_endian = datatype.numpy.newbyteorder("<")
     array = np.frombuffer(blob, dtype=little_endian).astype(datatype.numpy, copy=False)
-    return np.require(array, requirements="A").reshape(shape)
+    return (array if array.flags.aligned else array.copy()).reshape(shape)
 
 
 def bytes_from_array(array: np.ndarray, *, datatype: Datatype) -> bytes | memoryview:

@@ -153,7 +153,7 @@ class Consistency:
         self.golden = golden
         self.exported = exported
         self.live = Live()
-        self._status = Status(phase=Phase.UNKNOWN, reason="nothing was asked to be established")
+        self._become(Status(phase=Phase.UNKNOWN, reason="nothing was asked to be established"))
 
     @property
     def status(self) -> Status:
@@ -163,20 +163,11 @@ class Consistency:
     @property
     def batching(self) -> Batching:
         """Whether a certificate allows batches across requests."""
-        status = self._status
-        if status.report is None:
-            reason = f"no certificate was established: {status.reason or status.phase}"
-            return Batching(allowed=False, reason=reason)
-        certificate = status.report.certificate
-        return Batching(
-            allowed=certificate.allows_batching,
-            reason=f"{certificate.verdict}: {certificate.reason}",
-            rows=rows_worth(status.report.paces) if certificate.allows_batching else 1,
-        )
+        return self._batching
 
     def begin(self) -> None:
         """It is being found out, or waits for that."""
-        self._status = replace(self._status, phase=Phase.ESTABLISHING, reason=_EXAMINING)
+        self._become(replace(self._status, phase=Phase.ESTABLISHING, reason=_EXAMINING))
 
     def finish(
         self, report: Report, *, is_kept: bool = False, not_kept: str = "", is_last: bool = True
@@ -189,14 +180,32 @@ class Consistency:
             not_kept: why it could not be put there.
             is_last: whether nobody waits for another one.
         """
-        self._status = Status(
-            phase=Phase.ESTABLISHED if is_last else Phase.ESTABLISHING,
-            reason="" if is_last else _EXAMINING,
-            report=report,
-            is_kept=is_kept,
-            not_kept=not_kept,
+        self._become(
+            Status(
+                phase=Phase.ESTABLISHED if is_last else Phase.ESTABLISHING,
+                reason="" if is_last else _EXAMINING,
+                report=report,
+                is_kept=is_kept,
+                not_kept=not_kept,
+            )
         )
 
     def fail(self, reason: str) -> None:
         """It could not be found out; what was known before still holds for the loaded file."""
-        self._status = replace(self._status, phase=Phase.FAILED, reason=reason)
+        self._become(replace(self._status, phase=Phase.FAILED, reason=reason))
+
+    def _become(self, status: Status) -> None:
+        self._status = status
+        self._batching = _batching(status)  # asked for with every request
+
+
+def _batching(status: Status) -> Batching:
+    if status.report is None:
+        reason = f"no certificate was established: {status.reason or status.phase}"
+        return Batching(allowed=False, reason=reason)
+    certificate = status.report.certificate
+    return Batching(
+        allowed=certificate.allows_batching,
+        reason=f"{certificate.verdict}: {certificate.reason}",
+        rows=rows_worth(status.report.paces) if certificate.allows_batching else 1,
+    )

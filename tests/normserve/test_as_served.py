@@ -110,7 +110,7 @@ def test_a_bundle_that_the_server_refuses_fails_with_its_reason(tmp_path):
     with serving(staged) as server:
         made = finding(server, staged)
     assert made.status == "fail"
-    assert f"'{version}/test_data_set_0/output_0.pb' was changed" in made.meaning
+    assert "'scaling/1/test_data_set_0/output_0.pb' was changed" in made.meaning
 
 
 def test_an_input_that_the_server_refuses_fails_with_what_it_said(tmp_path):

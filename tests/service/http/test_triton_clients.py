@@ -172,5 +172,3 @@ def test_models_are_loaded_replaced_and_unloaded_by_a_client(tmp_path):
         assert states == {("2", "READY")}
         with pytest.raises(InferenceServerException, match="no model 'nobody'"):
             client.load_model("nobody")
-        with pytest.raises(InferenceServerException, match="'config' is not offered"):
-            client.load_model("m", config="{}")
