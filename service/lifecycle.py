@@ -151,6 +151,8 @@ class Service:
                 await self._loading
         await self.control.close()
         self._loader.close()
+        models = [entry.model for entry in self.registry.entries() if entry.model is not None]
+        await asyncio.gather(*(model.runner.close() for model in models))
         await asyncio.gather(
             asyncio.to_thread(self.workshop.close),
             asyncio.to_thread(self.examiner.close),

@@ -104,8 +104,17 @@ class Link:
                 area = Area.create()
                 self.lanes.append(Lane(number, line, area))
                 fds.append((far, area.fd))
-            self.pid = zygote.spawn(Fds(control, fds))
+            try:
+                self._worker = zygote.spawn(Fds(control, fds))
+            except EngineFailed:
+                self._close_lines()
+                raise
         self.model = self._open(question, timeout_s)
+
+    @property
+    def pid(self) -> int:
+        """The worker's process."""
+        return self._worker.pid
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the model and wait: for whoever tries it before it serves.
@@ -131,11 +140,14 @@ class Link:
         Returns:
             How it ended, for a person.
         """
-        how = self._zygote.kill(self.pid)
+        how = self._zygote.bury(self._worker)
+        self._close_lines()
+        return how
+
+    def _close_lines(self) -> None:
         self._control.close()
         for lane in self.lanes:
             lane.close()
-        return how
 
     def _open(self, question: Open, timeout_s: float) -> Opened:
         try:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Final
 
@@ -101,7 +102,8 @@ class ProcessEngine:
         self._is_attached = True
         self._free = list(link.lanes)
         for lane in link.lanes:
-            loop.add_reader(lane.fileno(), self._ended, lane)
+            # in no request's context: what is logged there is nobody's
+            Context().run(loop.add_reader, lane.fileno(), self._ended, lane)
 
     def _detach(self) -> Link | None:
         link, self._link = self._link, None
@@ -150,7 +152,7 @@ class ProcessEngine:
         self._deaths += 1
         victims = list(self._busy.values())
         self._busy.clear()
-        self._revival = asyncio.get_running_loop().create_task(self._revive(link))
+        self._revival = asyncio.create_task(self._revive(link), context=Context())
         for wanted in victims:
             _settle(wanted, None, RunLost("the model's process ended during the run"))
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import NoReturn
 
 from bundle import BundleError, Interrupt, OpenModel, RunFailed, open_model
@@ -20,6 +21,8 @@ from service.engine.area import Area
 from service.engine.messages import End, Failed, Open, Opened, Ran, Start
 
 __all__ = ["Lane", "work"]
+
+_SACRIFICE = Path("/proc/self/oom_score_adj")
 
 
 class Lane:
@@ -72,6 +75,8 @@ class Lane:
 def work(control: Connection, lanes: Sequence[Lane]) -> NoReturn:
     """Open the model that is asked for, then run it until the server is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this one
+    if _SACRIFICE.exists():  # Linux; where memory runs out, this goes before the server does
+        _SACRIFICE.write_text("500")
     try:
         question: Open = control.recv()
         try:
@@ -110,8 +115,7 @@ def _memory_limit(size: int) -> Iterator[None]:
 
 
 def _address_space() -> int:
-    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  # no file of ours
-        return int(statm.read().split()[0]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _sendable(error: Exception) -> Exception:

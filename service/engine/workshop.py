@@ -3,12 +3,14 @@
 Says not whether a model may be served: who opens one tries it, and then asks for its engine.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
+import structlog
 
 from bundle import ProviderPolicy, open_model
 from bundle.opener import Placement
@@ -18,9 +20,11 @@ from service.engine.messages import Open
 from service.engine.processes import ProcessEngine
 from service.engine.run import Engine
 from service.engine.threads import RunThreads, ThreadEngine
-from service.engine.zygote import Zygote
+from service.engine.zygote import Zygote, ZygoteGone
 
 __all__ = ["Opened", "ProcessWorkshop", "ThreadWorkshop", "Workshop"]
+
+_log = structlog.stdlib.get_logger(__name__)
 
 _LEAST_BYTES: Final = 2**30
 _BYTES_A_BYTE: Final = 8
@@ -137,6 +141,8 @@ class ProcessWorkshop:
         load_bytes: int | None = None,
     ) -> None:
         self._zygote = zygote
+        self._lock = threading.Lock()
+        self._is_closed = False
         self._at_once = at_once
         self._load_timeout_s = load_timeout_s
         self._run_timeout_s = run_timeout_s
@@ -148,7 +154,9 @@ class ProcessWorkshop:
 
     def close(self) -> None:
         """See `Workshop`."""
-        self._zygote.close()
+        with self._lock:
+            self._is_closed = True
+            self._zygote.close()
 
     def _opened(self, path: Path, policy: ProviderPolicy, threads: int) -> tuple[Opened, Link]:
         question = Open(
@@ -157,7 +165,7 @@ class ProcessWorkshop:
             threads=threads,
             memory_bytes=self._memory_for(path) if self._load_bytes is None else self._load_bytes,
         )
-        link = Link(self._zygote, question, lanes=self._at_once, timeout_s=self._load_timeout_s)
+        link = self._link(question)
 
         def engine(trial: Callable[[Opened], object]) -> Engine:
             def relink() -> Link:
@@ -183,6 +191,21 @@ class ProcessWorkshop:
             engine=engine,
         )
         return opened, link
+
+    def _link(self, question: Open) -> Link:
+        zygote = self._zygote
+        try:
+            return Link(zygote, question, lanes=self._at_once, timeout_s=self._load_timeout_s)
+        except ZygoteGone:
+            with self._lock:
+                if self._is_closed:
+                    raise
+                if self._zygote is zygote:  # else somebody else has replaced it
+                    _log.error("the process that others are forked from has ended")
+                    zygote.close()
+                    self._zygote = Zygote.launch()
+                zygote = self._zygote
+        return Link(zygote, question, lanes=self._at_once, timeout_s=self._load_timeout_s)
 
     def _memory_for(self, path: Path) -> int:
         size = sum(file.stat().st_size for file in path.parent.iterdir() if file.is_file())

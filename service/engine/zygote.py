@@ -5,6 +5,7 @@ milliseconds, and shares the memory of everything that was imported by then. A s
 threads already launches it as a program of its own, which takes as long as those imports do.
 """
 
+import contextlib
 import gc
 import os
 import signal
@@ -22,13 +23,17 @@ from service.engine.area import Area
 from service.engine.worker import Lane, work
 from service.errors import EngineFailed
 
-__all__ = ["Fds", "Zygote", "serve"]
+__all__ = ["Fds", "Worker", "Zygote", "ZygoteGone", "serve"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 """Where the packages are: the program imports the same ones as this process."""
 
 _MOST_FDS = 253
 """What the system lets one message carry (``SCM_MAX_FD`` of Linux)."""
+
+
+class ZygoteGone(EngineFailed):
+    """The process that workers are forked from has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +90,11 @@ class Zygote:
                 raise EngineFailed(f"no process can be started: {err.strerror}") from err
         return cls(here, wait=process.wait)
 
-    def spawn(self, fds: Fds) -> int:
+    def spawn(self, fds: Fds) -> "Worker":
         """Fork a worker.
 
-        Returns:
-            Its process id.
-
         Raises:
+            ZygoteGone: this process has ended, and starts none any more.
             EngineFailed: it cannot be forked.
         """
         flat = [fds.control, *(fd for lane in fds.lanes for fd in lane)]
@@ -100,25 +103,30 @@ class Zygote:
                 socket.send_fds(self._line, [b"spawn"], flat)
                 answer = self._line.recv(64)
             except OSError as err:
-                raise EngineFailed(f"no worker can be started: {err.strerror}") from err
-        pid = int(answer or b"0")
-        if pid <= 0:
-            reason = os.strerror(-pid) if pid else "what starts them is gone"
-            raise EngineFailed(f"no worker can be started: {reason}")
-        return pid
+                raise ZygoteGone("no worker can be started: what starts them is gone") from err
+        if not answer:
+            raise ZygoteGone("no worker can be started: what starts them is gone")
+        pid = int(answer)
+        if pid < 0:
+            raise EngineFailed(f"no worker can be started: {os.strerror(-pid)}")
+        return Worker(pid)
 
-    def kill(self, pid: int) -> str:
+    def bury(self, worker: "Worker") -> str:
         """End a worker, if it has not ended itself.
 
         Returns:
             How it ended, for a person.
         """
+        worker.kill()
         with self._lock:
             try:
-                self._line.sendall(b"kill %d" % pid)
-                status = int(self._line.recv(64) or b"-9")
+                self._line.sendall(b"wait %d" % worker.pid)
+                answer = self._line.recv(64)
             except OSError:
-                return "the server"
+                answer = b""
+        if not answer:
+            return "nobody who could tell how"
+        status = int(answer)
         return f"signal {-status}" if status < 0 else f"status {status}"
 
     def close(self) -> None:
@@ -128,6 +136,24 @@ class Zygote:
                 return
             self._line.close()
         self._wait()
+
+
+class Worker:
+    """A worker's process, whatever its number is used for later.
+
+    Attributes:
+        pid: its number.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._fd = os.pidfd_open(pid)
+
+    def kill(self) -> None:
+        """End it. Once."""
+        with contextlib.suppress(ProcessLookupError):  # it has ended, and was waited for
+            signal.pidfd_send_signal(self._fd, signal.SIGKILL)
+        os.close(self._fd)
 
 
 def serve(line: socket.socket) -> NoReturn:
@@ -148,7 +174,7 @@ def serve(line: socket.socket) -> NoReturn:
             line.sendall(b"%d" % pid)
         else:
             pid = int(content.split()[1])
-            line.sendall(b"%d" % _kill(pid))
+            line.sendall(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
             workers.discard(pid)
 
 
@@ -171,12 +197,3 @@ def _fork(line: socket.socket, fds: Sequence[int]) -> int:
     for fd in fds:
         os.close(fd)
     return pid
-
-
-def _kill(pid: int) -> int:
-    """The exit status of a worker that is ended now; negative where a signal did it.
-
-    One that had ended keeps its number until it is waited for, which is here.
-    """
-    os.kill(pid, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

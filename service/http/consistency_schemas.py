@@ -35,6 +35,8 @@ class BatchingBody(_Document):
 
     allowed: bool
     reason: str
+    rows: int
+    """Of a batch, at most: more do not pay on this machine. 1 is no batches."""
 
 
 class PlacementBody(_Document):

@@ -127,3 +127,26 @@ def test_a_model_whose_process_does_not_come_back_is_unavailable_and_says_why(tm
         (folder / "model.onnx").write_bytes(kept)
         tiny.wait_for(lambda: client.get("/v2/health/ready").status_code == 200, seconds=60)
         assert ask(client, "m", 1.0).json()["outputs"][0]["data"] == [2, 2]
+
+
+def test_models_outlive_the_process_that_theirs_were_forked_from(tmp_path):
+    tiny.write_verified(tmp_path, "m", factor=2.0)
+    with (
+        process(tmp_path, consistency_at_load="false") as (server, url),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        assert ask(client, "m", 1.0).status_code == 200
+        (worker,) = workers(server)
+        (zygote,) = children(server.pid)
+        os.kill(zygote, signal.SIGKILL)
+        assert ask(client, "m", 2.0).json()["outputs"][0]["data"] == [4, 4]
+        os.kill(worker, signal.SIGKILL)
+        assert ask(client, "m", 3.0).json()["outputs"][0]["data"] == [6, 6]
+        assert workers(server) not in ([], [worker])
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
+    errors = [line["event"] for line in server.lines if line.get("level") == "error"]
+    assert errors == [
+        "model process ended",
+        "the process that others are forked from has ended",
+    ]

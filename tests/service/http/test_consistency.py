@@ -79,6 +79,7 @@ def test_a_bundle_tells_what_was_established_here_and_what_at_export(live):
     assert "loud" in established["tried_neighbours"]
     assert established["certificate"]["model_sha256"] == body["model_sha256"]
     assert body["batching"]["allowed"] is True
+    assert body["batching"]["rows"] >= 1
 
 
 def test_a_plain_file_tells_that_there_was_no_export(live):
@@ -90,6 +91,7 @@ def test_a_plain_file_tells_that_there_was_no_export(live):
 def test_a_refusal_names_the_operator(live):
     body = settled(live, "mean")
     assert body["batching"]["allowed"] is False
+    assert body["batching"]["rows"] == 1
     assert body["established"]["certificate"]["operator"]["name"] == "over_the_batch"
     (finding,) = [f for f in body["established"]["findings"] if f["check"] == "batch-invariance"]
     assert finding["status"] == "fail"
