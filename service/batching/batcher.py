@@ -76,7 +76,8 @@ class Batcher:
         self._running: dict[asyncio.Future[Run], list[Part]] = {}
         self._trial: Job | None = None
         self._quarantine = Quarantine()
-        self._alarm: asyncio.Handle | None = None
+        self._soon: asyncio.Handle | None = None
+        self._later: asyncio.Handle | None = None
         self._is_broken = False
         self._down = ""
 
@@ -107,9 +108,9 @@ class Batcher:
         try:
             for part in job.parts(self._rows if self._rows > _ALONE else 0):
                 self._queue.add(part)
-            if self._alarm is None and len(self._running) < self._engine.at_once:
+            if self._soon is None and len(self._running) < self._engine.at_once:
                 # after everything that came in this turn of the loop, so that it goes together
-                self._alarm = loop.call_soon(self._ring)
+                self._soon = loop.call_soon(self._ring)
             return await job.answer
         except asyncio.CancelledError:
             self._abandon(job)
@@ -128,7 +129,11 @@ class Batcher:
         return _ALONE if self._is_broken else self._allowed()
 
     def _ring(self) -> None:
-        self._alarm = None
+        self._soon = None
+        self._dispatch()
+
+    def _ring_later(self) -> None:
+        self._later = None
         self._dispatch()
 
     def _dispatch(self) -> None:
@@ -137,7 +142,7 @@ class Batcher:
             parts = self._next()
             if not parts:
                 self._turns.give()
-                return
+                continue
             run = self._engine.start(join(parts), parts[0].job.outputs)
             self._running[run] = parts
             run.add_done_callback(self._finish)
@@ -170,8 +175,8 @@ class Batcher:
         if most <= _ALONE or not self._plan.is_worth_waiting(self._queue.rows, most):
             return False
         left_s = self._plan.delay_s - (time.perf_counter_ns() - self._queue.oldest_ns) / 1e9
-        if left_s > 0 and self._alarm is None:
-            self._alarm = asyncio.get_running_loop().call_later(left_s, self._ring)
+        if left_s > 0 and self._later is None:
+            self._later = asyncio.get_running_loop().call_later(left_s, self._ring_later)
         return left_s > 0
 
     def _finish(self, run: asyncio.Future[Run]) -> None:

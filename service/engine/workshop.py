@@ -12,8 +12,9 @@ from typing import Final, Protocol
 import numpy as np
 import structlog
 
-from bundle import ProviderPolicy, open_model
+from bundle import ProviderPolicy, open_model, resolve
 from bundle.opener import Placement
+from bundle.providers import CPU
 from bundle.tensors import TensorSpec
 from service.engine.link import Link
 from service.engine.messages import Open
@@ -126,7 +127,8 @@ class ProcessWorkshop:
         at_once: runs of one model at the same time.
         load_timeout_s: that opening a model may take.
         run_timeout_s: that a run may take.
-        load_bytes: of memory that opening a model may take; None for what its files let expect.
+        load_bytes: of memory that opening a model for the CPU may take; 0 is any amount, None what
+            its files let expect.
     """
 
     pending = 0
@@ -163,7 +165,7 @@ class ProcessWorkshop:
             path=path.resolve(),
             policy=policy,
             threads=threads,
-            memory_bytes=self._memory_for(path) if self._load_bytes is None else self._load_bytes,
+            memory_bytes=self._memory_for(path, policy),
         )
         link = self._link(question)
 
@@ -207,6 +209,10 @@ class ProcessWorkshop:
                 zygote = self._zygote
         return Link(zygote, question, lanes=self._at_once, timeout_s=self._load_timeout_s)
 
-    def _memory_for(self, path: Path) -> int:
+    def _memory_for(self, path: Path, policy: ProviderPolicy) -> int:
+        if resolve(policy)[0][0] != CPU:  # a device's driver reserves addresses beyond any limit
+            return 0
+        if self._load_bytes is not None:
+            return self._load_bytes
         size = sum(file.stat().st_size for file in path.parent.iterdir() if file.is_file())
         return _LEAST_BYTES + _BYTES_A_BYTE * size

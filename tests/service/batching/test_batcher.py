@@ -182,6 +182,16 @@ class TestAPlanThatWaits:
         await asyncio.wait_for(answers(batcher(engine, most=2, delay_s=60), (1,), (2,)), 5)
         assert engine.sizes == [2]
 
+    async def test_the_last_row_of_a_full_run_starts_it_whenever_it_comes(self):
+        engine = FakeEngine()
+        subject = batcher(engine, most=2, delay_s=60)
+        first = asyncio.create_task(answers(subject, (1,)))
+        await turns_of_the_loop()
+        assert engine.sizes == []
+        assert await asyncio.wait_for(answers(subject, (2,)), 5) == [[4]]
+        assert await first == [[2]]
+        assert engine.sizes == [2]
+
     async def test_it_stops_at_a_size_that_is_preferred(self):
         engine = FakeEngine()
         subject = batcher(engine, delay_s=0.01, preferred=(2, 4))
@@ -292,6 +302,18 @@ class TestWhoGoes:
         engine.settle(1)
         await asyncio.gather(tasks[0], tasks[2])
         assert [float(feeds["x"][0, 0]) for feeds in engine.runs] == [1, 3]
+
+    async def test_others_go_on_where_what_is_to_be_run_again_is_not_waited_for(self):
+        engine = FakeEngine(is_held=True)
+        subject = batcher(engine, most=2)
+        tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2, 3)]
+        await turns_of_the_loop()
+        for task in tasks[:2]:
+            task.cancel()
+        engine.futures[0].set_exception(RunFailed("no memory."))
+        await turns_of_the_loop()
+        engine.settle(1)
+        assert (await asyncio.wait_for(tasks[2], 5)).outputs["y"] == 6
 
     async def test_a_run_that_nobody_waits_for_is_ended(self):
         engine = FakeEngine(is_held=True)
