@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from bundle import BundleError, RunFailed
+from bundle import BundleError
 from service.engine.link import Lane, Link
 from service.engine.run import Pieces, Run, Watch
 from service.errors import EngineFailed, RunLost, ServiceError
@@ -127,7 +127,8 @@ class ProcessEngine:
             )
             try:
                 lane.start(wanted.feeds, wanted.outputs)
-            except RunFailed as err:
+            # whatever it is, it is the answer to whoever waits
+            except Exception as err:  # noqa: BLE001  # the edge to another process
                 self._free.append(lane)
                 del self._busy[lane]
                 _settle(wanted, None, err)

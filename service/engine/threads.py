@@ -12,6 +12,7 @@ import numpy as np
 
 from bundle import Interrupt
 from service.engine.run import Model, Pieces, Run, Watch
+from service.errors import EngineFailed
 
 __all__ = ["RunThreads", "ThreadEngine"]
 
@@ -71,7 +72,13 @@ class RunThreads:
                 interrupt.set()
 
         ended.add_done_callback(cancelled)
-        self._executor.submit(work).add_done_callback(lambda _: self._forget(interrupt))
+        try:
+            submitted = self._executor.submit(work)
+        except RuntimeError:  # they are closed
+            self._forget(interrupt)
+            ended.set_exception(EngineFailed("the server is being stopped"))
+        else:
+            submitted.add_done_callback(lambda _: self._forget(interrupt))
         return ended
 
     def _forget(self, interrupt: Interrupt) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from bundle import InputInvalid, RunInterrupted, open_model
 from service.engine import RunThreads, ThreadEngine
+from service.errors import EngineFailed
 from tests.service.engine.models import counting
 
 
@@ -86,3 +87,11 @@ async def test_what_runs_ends_with_the_threads(threads):
     threads.close()
     with pytest.raises(RunInterrupted):
         await asyncio.wait_for(run, 30)
+
+
+async def test_no_run_begins_after_that():
+    threads = RunThreads(1)
+    threads.close()
+    with pytest.raises(EngineFailed, match="being stopped"):
+        await ThreadEngine(Refusing(), threads=threads).start(X, ["x"])
+    assert threads.pending == 0
