@@ -78,7 +78,7 @@ demo-once: $(READY) ## the same, stops the service; exit status 0 only if everyt
 .PHONY: test
 test: $(READY) $(SERVICE_READY) ## all tests, and the service's again where there is no torch
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
-	$(SERVICE_VENV)/bin/python -m pytest -q -p no:cacheprovider tests/bundle tests/service
+	$(SERVICE_VENV)/bin/python -m pytest -q -n auto -p no:cacheprovider tests/bundle tests/service
 
 .PHONY: test-clients
 test-clients: $(READY) $(CLIENTS:%=$(CLIENT_VENVS)/%/.ready)

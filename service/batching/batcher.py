@@ -122,6 +122,8 @@ class Batcher:
 
     async def close(self) -> None:
         """Run no more; whoever waits learns of it."""
+        self._down = "the model is being taken out of service"
+        self._fail_waiting(EngineFailed(self._down))
         await self._engine.close()
 
     @property
@@ -250,14 +252,17 @@ class Batcher:
     def _go_down(self, reason: str) -> None:
         """The model's process does not come back for now."""
         self._down = reason
+        self._fail_waiting(EngineFailed(reason))
+        self.watch.down(reason)
+
+    def _fail_waiting(self, error: EngineFailed) -> None:
         waiting = [*self._suspects, *(part.job for parts in self._again for part in parts)]
         while parts := self._queue.take(_ALONE):
             waiting += [part.job for part in parts]
         self._suspects.clear()
         self._again.clear()
         for job in waiting:
-            _fail(job, EngineFailed(reason))
-        self.watch.down(reason)
+            _fail(job, error)
 
     def _come_up(self) -> None:
         """It is back."""

@@ -22,8 +22,10 @@ def generate_router(plane: DataPlane, *, max_request_bytes: int) -> APIRouter:
     errors = failures(400, 404, 413, 415, 503)
 
     async def answer(request: Request, name: str, version: str | None) -> bytes:
-        model = plane.model(name, parse_version(version))
+        number = parse_version(version)
+        plane.model(name, number)  # what cannot answer is refused before its body is read
         body = await read_body(request, limit=max_request_bytes)
+        model = plane.model(name, number)  # it may have been replaced while the body came
         with model.recorder.begin() as passage:
             decoded = decode_generate(body, model.signature)
             return encode_generate(await plane.infer(model, decoded, passage))

@@ -31,9 +31,11 @@ def infer_router(plane: DataPlane, *, max_request_bytes: int, compression_level:
     router = APIRouter(route_class=RawRoute, tags=["inference"])
 
     async def answer(request: Request, name: str, version: str | None) -> Response:
-        model = plane.model(name, parse_version(version))
+        number = parse_version(version)
+        plane.model(name, number)  # what cannot answer is refused before its body is read
         body = await read_body(request, limit=max_request_bytes)
         header_length = read_header_length(request)
+        model = plane.model(name, number)  # it may have been replaced while the body came
         with model.recorder.begin() as passage:
             if header_length == 0:
                 decoded = decode_raw_request(body, model.signature)

@@ -8,13 +8,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.service import tiny
 
-__all__ = ["process"]
+__all__ = ["children", "process", "workers"]
 
 PROGRAM = "from service import load_settings, serve; serve(load_settings())"
 
@@ -67,6 +68,20 @@ def process(
         server.wait()
         reader.join()
         server.stderr.close()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that run."""
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
+def workers(server: Any) -> list[int]:
+    """The processes of a server's models: the children of the one that they are forked from."""
+    return [pid for child in children(server.pid) for pid in children(child)]
 
 
 def _event(line: str) -> dict[str, Any]:

@@ -4,30 +4,16 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import httpx
 import onnx
 
 from tests.service import tiny
 from tests.service.engine import models
-from tests.service.process import process
+from tests.service.process import children, process, workers
 
 KILLS = 20
 CLIENTS = 8
-
-
-def children(pid):
-    return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-
-
-def workers(server):
-    """The processes of the models: the children of the one that they are forked from."""
-    return [pid for child in children(server.pid) for pid in children(child)]
 
 
 def ask(client, name, value):

@@ -1,5 +1,7 @@
 """Replacements under load, in a real process, over both transports."""
 
+import http.client
+import json
 import os
 import shutil
 import threading
@@ -12,7 +14,7 @@ import tritonclient.grpc
 import tritonclient.http
 
 from tests.service import tiny
-from tests.service.process import process
+from tests.service.process import children, process, workers
 
 REPLACEMENTS = 100
 WARM = 20
@@ -64,8 +66,11 @@ class Client(threading.Thread):
                     self.wrong.append(f"version {told} answered {factor}")
 
 
-def resident_bytes(process):
-    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+def resident_bytes(server):
+    """Of the server and the processes of its models, once those that were replaced have ended."""
+    tiny.wait_for(lambda: len(workers(server)) == 1)
+    pids = [server.pid, *children(server.pid), *workers(server)]
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -106,3 +111,27 @@ def test_the_latest_version_takes_over_under_load_and_the_older_ones_go(tmp_path
     for client in clients:
         assert NEWER in client.versions
     assert len(list((tmp_path / "m").iterdir())) == NEWER + 1
+
+
+def test_a_request_whose_body_comes_while_its_model_is_replaced_is_answered_by_the_new_one(
+    tmp_path,
+):
+    tiny.write_verified(tmp_path, "m", version=1, factor=2.0)
+    ones = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 1]}
+    body = json.dumps({"inputs": [ones]}).encode()
+    with process(tmp_path, consistency_at_load="false") as (_, url):
+        host, port = url.removeprefix("http://").split(":")
+        slow = http.client.HTTPConnection(host, int(port), timeout=30)
+        slow.putrequest("POST", "/v2/models/m/infer")
+        slow.putheader("Content-Length", str(len(body)))
+        slow.endheaders()
+        slow.send(body[:10])
+        with tritonclient.http.InferenceServerClient(f"{host}:{port}") as admin:
+            tiny.write_verified(tmp_path, "m", version=2, factor=3.0)
+            admin.load_model("m")
+            tiny.wait_for(lambda: states(admin) == [("2", "READY")])
+        slow.send(body[10:])
+        reply = json.loads(slow.getresponse().read())
+        slow.close()
+    assert reply["model_version"] == "2"
+    assert reply["outputs"][0]["data"] == [3, 3]

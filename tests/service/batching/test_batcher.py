@@ -421,3 +421,16 @@ class TestAProcessThatIsGone:
         engine.watch.up()
         assert await answers(subject, (3,)) == [[6]]
         assert told == ["its file is gone", "up"]
+
+    async def test_who_comes_after_the_end_is_told_and_so_is_who_waits(self):
+        engine = FakeEngine(is_held=True)
+        subject = batcher(engine, most=1)
+        tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2)]
+        await turns_of_the_loop()
+        await subject.close()
+        assert engine.is_closed
+        for request in (tasks[1], subject.run(rows(3), ["y"])):
+            with pytest.raises(EngineFailed, match="taken out of service"):
+                await asyncio.wait_for(request, 5)
+        engine.settle(0)
+        await tasks[0]
