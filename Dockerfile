@@ -29,6 +29,7 @@ ENV PATH=/opt/normserve/bin:$PATH \
     NORMSERVE_GRPC_PORT=8001 \
     NORMSERVE_METRICS_PORT=8002 \
     NORMSERVE_CONSISTENCY_CACHE=/var/lib/normserve \
+    NORMSERVE_REPOSITORY_CACHE=/var/lib/normserve/copies \
     NORMSERVE_REPOSITORY=/models \
     NORMSERVE_LOG_FORMAT=json
 USER 10001

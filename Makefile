@@ -140,6 +140,10 @@ serve: $(READY) ## serve the repository on port 8000
 bench: $(READY) ## measure the exported graphs against plain torch.onnx.export
 	$(BIN)/python benchmarks/exported_graphs.py
 
+.PHONY: bench-serving
+bench-serving: $(READY) ## measure the service against the runtime alone and a plain FastAPI server (needs wrk, h2load)
+	$(BIN)/python benchmarks/serving
+
 .PHONY: bench-third-party
 bench-third-party: $(THIRD_PARTY_READY) ## measure the conversion of those architectures against plain torch.onnx.export
 	PYTHONPATH=. $(THIRD_PARTY_VENV)/bin/python benchmarks/third_party_conversion.py

@@ -144,7 +144,7 @@ class ModelControl:
                 return await self._blocking(lambda: self._uploads.plan(name, given))
             return await self._blocking(lambda: self._repository.plan(name, config=given.config))
         except OSError as err:
-            reason = err.strerror or type(err).__name__
+            reason = err.strerror or str(err)
             raise LoadFailed(f"model {excerpt(name)} cannot be read: {reason}") from err
 
     async def _tidy(self, name: str) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,12 +39,21 @@ from service.model_config import read_labels
 from service.model_options import ModelOptions, fit_tensors, not_honoured, read_options
 from service.registry import ServedModel
 from service.repository import PlannedVersion
-from service.repository.stamps import file_stamps
+from service.repository.stamps import FileStamps, file_stamps
 from service.signature import Signature
 
 __all__ = ["Loader"]
 
 _log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A version that is being loaded; ``stamps`` are of its files when that began."""
+
+    version: PlannedVersion
+    options: ModelOptions
+    stamps: FileStamps
 
 
 class Loader:
@@ -90,15 +99,13 @@ class Loader:
             raise LoadFailed(version.problem)
         folder = version.folder
         options = read_options(version.config, name=folder.name)
+        begun = time.perf_counter()
         try:
-            begun, before = time.perf_counter(), file_stamps(folder.path)
+            attempt = _Attempt(version, options, file_stamps(folder.path))
             load = self._load_bundle if folder.has_manifest else self._load_plain
-            model = load(version, options)
-            after = file_stamps(folder.path)
+            model = load(attempt)
         except (BundleError, EngineFailed, OSError) as err:
             raise LoadFailed(_without_paths(err, folder)) from err
-        if after != before:  # what was digested may not be what was opened
-            raise LoadFailed("its files were changed while it was loaded; load it again")
         return replace(model, load_s=time.perf_counter() - begun)
 
     async def load_beside(self, version: PlannedVersion) -> ServedModel:
@@ -119,22 +126,21 @@ class Loader:
             _log.exception("model unavailable", model=folder.name, version=folder.version)
             raise LoadFailed("an unexpected error; the server's log has the details") from err
 
-    def _load_bundle(self, version: PlannedVersion, options: ModelOptions) -> ServedModel:
-        folder = version.folder
+    def _load_bundle(self, attempt: _Attempt) -> ServedModel:
+        folder = attempt.version.folder
         bundle = read_bundle(folder.path)
         manifest = bundle.manifest
         for spec in manifest.outputs:
             if spec.datatype.is_float and spec.name not in manifest.tolerances:
                 raise LoadFailed(f"the manifest has no tolerance for output '{spec.name}'")
-        opened = self._open(bundle.model_path, options)
+        opened = self._open(bundle.model_path, attempt.options)
         try:
             _require_tensors(opened, manifest)
             samples = _samples(folder, manifest)
             golden = _verify(opened, manifest, samples)
             return self._serve(
-                version,
+                attempt,
                 opened,
-                options,
                 manifest=manifest,
                 golden=golden,
                 trial=lambda another: _verify(another, manifest, samples),
@@ -149,13 +155,12 @@ class Loader:
             opened.close()
             raise
 
-    def _load_plain(self, version: PlannedVersion, options: ModelOptions) -> ServedModel:
-        opened = self._open(version.folder.path / MODEL, options)
+    def _load_plain(self, attempt: _Attempt) -> ServedModel:
+        opened = self._open(attempt.version.folder.path / MODEL, attempt.options)
         try:
             return self._serve(
-                version,
+                attempt,
                 opened,
-                options,
                 manifest=None,
                 golden=None,
                 trial=lambda _: None,
@@ -181,18 +186,24 @@ class Loader:
 
     def _serve(
         self,
-        version: PlannedVersion,
+        attempt: _Attempt,
         opened: Opened,
-        options: ModelOptions,
         *,
         manifest: Manifest | None,
         golden: Golden | None,
         trial: Callable[[Opened], object],
         properties: dict[str, str],
     ) -> ServedModel:
+        version, options = attempt.version, attempt.options
         folder, config = version.folder, version.config
         nodes = opened.placement.counts()
-        fit_tensors(config, "output", opened.outputs)
+        signature = Signature(
+            inputs=fit_tensors(config, "input", opened.inputs),
+            outputs=fit_tensors(config, "output", opened.outputs),
+            dimensions=manifest.dimensions if manifest is not None else {},
+            max_rows=options.max_batch_size or None,
+        )
+        labels = read_labels(config, folder.path.parent)
         ignored = not_honoured(config, provider=opened.provider)
         if ignored:
             _log.warning(
@@ -213,15 +224,12 @@ class Loader:
             source.subject()  # what is there now must be what was loaded
             trial(another)
 
+        if file_stamps(folder.path) != attempt.stamps:  # what was digested may not be what runs
+            raise LoadFailed("its files were changed while it was loaded; load it again")
         return ServedModel(
             name=folder.name,
             version=folder.version,
-            signature=Signature(
-                inputs=fit_tensors(config, "input", opened.inputs),
-                outputs=opened.outputs,
-                dimensions=manifest.dimensions if manifest is not None else {},
-                max_rows=options.max_batch_size or None,
-            ),
+            signature=signature,
             runner=self._batchers.batcher(
                 opened.engine(try_again),
                 rows=lambda: consistency.batching.rows,
@@ -238,7 +246,7 @@ class Loader:
                 **({"remark": version.remark} if version.remark else {}),
             },
             config=config,
-            labels=read_labels(config, folder.path.parent),
+            labels=labels,
         )
 
     def _source(self, folder: VersionFolder, options: ModelOptions) -> Source:

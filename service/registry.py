@@ -31,9 +31,10 @@ class State(StrEnum):
 _TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.UNAVAILABLE: frozenset({State.LOADING}),
     State.LOADING: frozenset({State.READY, State.UNAVAILABLE}),
-    State.READY: frozenset({State.READY, State.UNLOADING}),
+    State.READY: frozenset(),
     State.UNLOADING: frozenset({State.UNAVAILABLE}),
 }
+"""What is READY goes on by way of what answers for it: `Registry.replace`, `begin_unloading` …"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,15 +117,21 @@ class Registry:
         self._move(VersionEntry(name=name, version=version, state=State.UNAVAILABLE, reason=reason))
 
     def replace(self, model: ServedModel, *, reason: str = "") -> None:
-        """Another model takes the place of the READY one, at once, and goes on with its counts."""
-        before = self._entries[model.name][model.version].model
-        if before is not None:
+        """Another model takes the place of the one that is READY, or suspended, and its counts."""
+        with self._lock:
+            _, before = self._with_model(model.name, model.version)
             model.recorder.take_over(before.recorder)
-        self._move(_ready(model, reason))
+            self._put(_ready(model, reason))
 
     def keep(self, name: str, version: int, *, reason: str) -> None:
-        """A READY version stays, for a reason that the index tells."""
-        self._move(replace(self._entries[name][version], reason=reason))
+        """A READY version stays, for a reason that the index tells.
+
+        One that was suspended meanwhile keeps the reason for that.
+        """
+        with self._lock:
+            entry, _ = self._with_model(name, version)
+            if entry.state is State.READY:
+                self._put(replace(entry, reason=reason))
 
     def suspend(self, model: ServedModel, reason: str) -> None:
         """A READY model cannot be asked for now; nothing happens if it is not in its place."""
@@ -141,16 +148,15 @@ class Registry:
                 self._put(_ready(model, ""))
 
     def begin_unloading(self, name: str, version: int) -> ServedModel:
-        """A READY version takes no more requests.
+        """A version that is READY, or suspended, takes no more requests.
 
         Returns:
             What answers those that have begun.
         """
-        entry = self._entries[name][version]
-        if entry.model is None:
-            raise ValueError(f"'{name}' version {version} is {entry.state}")
-        self._move(replace(entry, state=State.UNLOADING, reason="", is_wanted=False))
-        return entry.model
+        with self._lock:
+            entry, model = self._with_model(name, version)
+            self._put(replace(entry, state=State.UNLOADING, reason="", is_wanted=False))
+            return model
 
     def finish_unloading(self, name: str, version: int) -> None:
         """Nothing answers for a version any more."""
@@ -170,7 +176,7 @@ class Registry:
             entry = self._entries[name][version]
             if entry.state is not State.UNAVAILABLE:
                 raise ValueError(f"'{name}' version {version} is {entry.state}")
-            self._put(replace(entry, reason="unloaded", is_wanted=False))
+            self._put(replace(entry, reason="unloaded", model=None, is_wanted=False))
 
     def remove(self, name: str, version: int) -> None:
         """Forget a version that nothing answers for: it is not in the repository any more."""
@@ -225,6 +231,13 @@ class Registry:
                 raise _not_answering(entry)
         there = ", ".join(str(entry.version) for entry in versions)
         raise VersionUnknown(f"model {excerpt(name)} has no version {version}; it has {there}")
+
+    def _with_model(self, name: str, version: int) -> tuple[VersionEntry, ServedModel]:
+        """A version that is READY or suspended, and what answers for it, or would."""
+        entry = self._entries[name][version]
+        if entry.model is None or entry.state is State.UNLOADING:
+            raise ValueError(f"'{name}' version {version} is {entry.state}")
+        return entry, entry.model
 
     def _move(self, entry: VersionEntry) -> None:
         with self._lock:

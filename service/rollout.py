@@ -66,11 +66,14 @@ class Rollout:
             Why versions could not be loaded.
         """
         due = [each for each in plan.wanted.values() if anew or self._has_changed(each)]
+        before = self.answering(plan.name)
         for version in due:
-            if version.folder.version not in self.answering(plan.name):
+            if version.folder.version not in before:
                 self._let_go(plan.name, version.folder.version)
                 self._registry.begin_loading(plan.name, version.folder.version)
-        reasons = await asyncio.gather(*map(self._load, due))
+        reasons = await asyncio.gather(
+            *(self._load(version, before.get(version.folder.version)) for version in due)
+        )
         await self._retire(plan)
         return tuple(filter(None, reasons))
 
@@ -84,10 +87,10 @@ class Rollout:
         versions = [entry.version for entry in self._entries(name)]
         await asyncio.gather(*(self._unload(name, v) for v in self.answering(name)))
         for version in versions:
-            self._let_go(name, version)
             if forget:
                 self._forget(name, version)
             else:
+                self._let_go(name, version)
                 self._registry.dismiss(name, version)
 
     def answering(self, name: str) -> dict[int, ServedModel]:
@@ -108,11 +111,10 @@ class Rollout:
         folder = version.folder
         return self._tried.get((folder.name, folder.version)) != version.stamp
 
-    async def _load(self, version: PlannedVersion) -> str:
-        """Load or replace a version; why it could not be, or nothing."""
+    async def _load(self, version: PlannedVersion, before: ServedModel | None) -> str:
+        """Load a version, or replace what answered for it; why it could not be, or nothing."""
         folder = version.folder
         log = _log.bind(model=folder.name, version=folder.version)
-        before = self.answering(folder.name).get(folder.version)
         self._tried[folder.name, folder.version] = version.stamp
         try:
             model = await self._loader.load_beside(version)

@@ -128,7 +128,10 @@ class RemoteRepository:
             except OSError:
                 self._failures[name] += 1
                 raise
-            self._planned[name] = frozenset(plan.wanted) if plan is not None else frozenset()
+            if plan is None:
+                self._planned.pop(name, None)
+            else:
+                self._planned[name] = frozenset(plan.wanted)
             return plan
 
     def release(self, name: str, *, keep: frozenset[int]) -> None:
@@ -163,25 +166,39 @@ class RemoteRepository:
             return None
         versions = _by_version(files)
         texts = {path: file for path, file in files.items() if "/" not in path}
-        (self.folder / name).mkdir(exist_ok=True)
+        home = self.folder / name
+        home.mkdir(exist_ok=True)
         problems = {}
         try:
             self._mirror.take_texts(self._store, name, _checked(texts))
-        except NotMirrored as err:  # which versions it wants is not known: none is served
-            problems = dict.fromkeys(versions, str(err))
+        except (NotMirrored, StoreUnreadable) as err:
+            # which versions it wants is not known: none is served, or those that were copied
+            problems = dict.fromkeys(versions, self._problem(name, err, _versions_in(home)))
         for version in self._policy(name, config).choose(versions.keys() - problems.keys()):
             if version not in versions:
                 continue
             try:
                 self._mirror.take_version(self._store, name, version, _checked(versions[version]))
-            except NotMirrored as err:
-                problems[version] = str(err)
-        for version in _versions_in(self.folder / name):
+            except (NotMirrored, StoreUnreadable) as err:
+                is_copied = version in _versions_in(home)
+                problems[version] = self._problem(name, err, [version] if is_copied else [])
+        for version in _versions_in(home):
             if version not in versions:
                 self._mirror.remove(name, version)
-        return make_plan(
-            self.folder / name, default=self._default, config=config, problems=problems
-        )
+        return make_plan(home, default=self._default, config=config, problems=problems)
+
+    def _problem(self, name: str, error: Exception, copied: list[int]) -> str:
+        """Why something of a model was not copied.
+
+        Raises:
+            StoreUnreadable: it could not be fetched, and there are copies from before.
+        """
+        if isinstance(error, NotMirrored):
+            return str(error)
+        if copied:
+            raise error
+        self._failures[name] += 1
+        return f"it cannot be fetched: {error}"
 
     def _policy(self, name: str, config: Any | None) -> VersionPolicy:
         try:

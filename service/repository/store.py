@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -183,14 +182,18 @@ class Store:
 
         Raises:
             FileNotFoundError: there is no such folder.
-            StoreUnreadable: a listing leads to what is not there.
         """
         paths: list[str] = []
         waiting = [(f"{top}/", 0)]
-        listing = self._fs.ls(f"{top}/", detail=True)
         while waiting:
             folder, depth = waiting.pop()
-            for entry in self._there(self._fs.ls, folder, detail=True) if depth else listing:
+            try:
+                entries = self._fs.ls(folder, detail=True)
+            except FileNotFoundError:
+                if not depth:
+                    raise
+                continue  # it was there a moment ago
+            for entry in entries:
                 name = entry["name"]
                 if not name.startswith(folder) or name == folder or {"?", "#"} & set(name):
                     continue  # links to elsewhere, and those that sort the listing
@@ -201,14 +204,15 @@ class Store:
             if len(paths) + len(waiting) > _MOST_FILES:
                 raise StoreUnreadable(f"the repository has more than {_MOST_FILES} files")
         with ThreadPoolExecutor(_AT_ONCE) as executor:
-            found = executor.map(partial(self._there, self._fs.info), paths)
-            return dict(zip(paths, found, strict=True))
+            return dict(zip(paths, executor.map(self._info, paths), strict=True))
 
-    def _there(self, ask: Callable[..., Any], path: str, **how: object) -> Any:
+    def _info(self, path: str) -> Mapping[str, Any]:
+        """What the store says of a file; no size where it says that it is not there."""
         try:
-            return ask(path, **how)
-        except FileNotFoundError as err:
-            raise StoreUnreadable(f"a listing has '{path}', which is not there") from err
+            info: Mapping[str, Any] = self._fs.info(path)
+        except FileNotFoundError:
+            return {"type": "file", "size": None}
+        return info
 
     def _quoted(self, name: str) -> str:
         return urllib.parse.quote(name) if self._is_http else name

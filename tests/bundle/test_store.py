@@ -209,3 +209,24 @@ def test_strings_survive_as_golden_samples(tmp_path):
         (tmp_path / path).write_bytes(content)
     (sample,) = read_samples(tmp_path, spec, spec)
     assert sample.inputs["s"].tolist() == array.tolist()
+
+
+def test_a_configuration_that_somebody_has_changed_is_kept(scaling, tmp_path):
+    proto, manifest, sample = scaling
+    config = tmp_path / "scaling" / "config.pbtxt"
+
+    def write(version):
+        changed = manifest.model_copy(update={"version": version})
+        write_bundle(tmp_path, model=proto, manifest=changed, samples=[sample], overwrite=True)
+
+    write(1)
+    generated = config.read_text()
+    config.write_text(f"{generated}version_policy {{ all {{}} }}\n")
+    write(2)
+    assert "version_policy" in config.read_text()
+    config.write_text(generated)
+    write(3)
+    assert config.read_text() == generated
+    config.unlink()
+    write(3)
+    assert config.read_text() == generated

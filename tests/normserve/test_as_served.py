@@ -30,8 +30,8 @@ def serving(*staged):
         yield server
 
 
-def plain(repository, name, proto):
-    return Staged.of(save(proto, repository / name / "1" / "model.onnx").parent)
+def plain(repository, name, proto, *, version=1):
+    return Staged.of(save(proto, repository / name / str(version) / "model.onnx").parent)
 
 
 def finding(server, staged, subject=None):
@@ -111,6 +111,14 @@ def test_a_bundle_that_the_server_refuses_fails_with_its_reason(tmp_path):
         made = finding(server, staged)
     assert made.status == "fail"
     assert "'scaling/1/test_data_set_0/output_0.pb' was changed" in made.meaning
+
+
+def test_versions_that_the_policy_does_not_want_are_asked_too(tmp_path):
+    versions = [plain(tmp_path, "scaling", scaling(), version=number) for number in (1, 2)]
+    config = 'version_policy { latest {} } output { name: "y" label_filename: "names.txt" }'
+    (tmp_path / "scaling" / "config.pbtxt").write_text(config)
+    with serving(*versions) as server:
+        assert [finding(server, staged).status for staged in versions] == ["pass", "pass"]
 
 
 def test_an_input_that_the_server_refuses_fails_with_what_it_said(tmp_path):

@@ -68,10 +68,34 @@ def test_a_repository_that_is_not_there_stops_the_service_with_status_2(tmp_path
     assert "none" in result.output
 
 
-def test_a_setting_that_cannot_be_stops_the_service_with_status_2():
-    result = call("serve", "--http-port", "70000")
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--http-port", "70000", "http_port"),
+        ("--version-policy", "0", "version_policy"),
+        ("--version-policy", "newest", "version_policy"),
+        ("--poll-seconds", "0", "poll_seconds"),
+        ("--model-control", "all", "--model-control"),
+        ("--repository", "ftp://host/models", "s3://"),
+    ],
+)
+def test_a_setting_that_cannot_be_stops_the_service_with_status_2(option, value, said):
+    result = call("serve", option, value)
     assert result.exit_code == 2
-    assert "http_port" in result.output
+    assert said in result.output
+
+
+def test_a_url_with_credentials_is_refused_without_telling_them():
+    result = call("serve", "--repository", "https://me:secret@host/models")
+    assert result.exit_code == 2
+    assert "no credentials" in result.output
+    assert "secret" not in result.output
+
+
+def test_a_store_whose_library_is_not_installed_stops_the_service_with_the_extra():
+    result = call("serve", "--repository", "gs://bucket/models")
+    assert result.exit_code == 2
+    assert "normserve[gcs]" in result.output
 
 
 def test_a_name_that_is_no_network_is_refused_with_those_that_are(tmp_path):

@@ -81,5 +81,13 @@ def web(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    """Gives nobody the files that are called ``refused``, though it says that they are there."""
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/refused"):
+            self.send_error(403)
+        else:
+            super().do_GET()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's name
         """Say nothing."""

@@ -43,6 +43,22 @@ async def test_what_was_changed_on_the_way_is_not_served(web, tmp_path):
         assert await ask(service) == (2.0, 1)
 
 
+async def test_a_file_that_is_not_there_or_not_given_costs_its_version_and_no_other(web, tmp_path):
+    url, folder = web
+    tiny.write_verified(folder, "m", factor=2.0)
+    (tiny.write_plain(folder, "dangling", tiny.scale(2.0)) / "away").symlink_to("nowhere")
+    (tiny.write_plain(folder, "forbidden", tiny.scale(2.0)) / "refused").touch()
+    async with service_of(url, tmp_path) as service:
+        assert await ask(service) == (2.0, 1)
+        states = index(service)
+        assert states["dangling", 1][0] == states["forbidden", 1][0] == "UNAVAILABLE"
+        assert "does not say how large 'away' is" in states["dangling", 1][1]
+        assert "cannot be fetched" in states["forbidden", 1][1]
+        (folder / "dangling" / "1" / "away").unlink()
+        await service.control.load("dangling")
+        assert await ask(service, "dangling") == (2.0, 1)
+
+
 async def test_a_folder_that_is_not_there_stops_the_start(web, tmp_path):
     url, _ = web
     with pytest.raises(RepositoryMissing, match=r"cannot be read: .*Not ?Found"):

@@ -17,7 +17,7 @@ from service.statistics import Duration, ExecutionTimes
 from tests.service import tiny
 
 
-class Negating:
+class Negating(tiny.Runner):
     async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         return Computed(dict.fromkeys(outputs, -inputs["x"]), ExecutionTimes(queue=5, compute=7))
 
@@ -111,7 +111,7 @@ async def test_a_service_can_be_stopped_while_it_loads(tmp_path):
     assert not service.plane.readiness().ready
 
 
-class Refusing:
+class Refusing(tiny.Runner):
     async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         raise InferenceRefused("not these")
 

@@ -1,5 +1,6 @@
 """Loading, unloading and asking from many threads at once, in a real process."""
 
+import contextlib
 import random
 import threading
 from collections import Counter
@@ -131,16 +132,32 @@ def descriptors(server):
     return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
 
 
+def processes(server):
+    """How many there are of the server's: itself, those it has started, and those they have."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            behind_the_name = (folder / "stat").read_text().rpartition(")")[2]
+            parents[int(folder.name)] = int(behind_the_name.split()[1])
+    found, newest = set(), {server.pid}
+    while newest:
+        found |= newest
+        newest = {pid for pid, parent in parents.items() if parent in newest} - found
+    return len(found)
+
+
 def test_many_threads_that_load_unload_and_ask_leave_a_healthy_server(tmp_path):
     for name, factor in MODELS.items():
         tiny.write_verified(tmp_path, name, factor=factor)
     with process(tmp_path, consistency_at_load="false", strict_readiness="false") as (server, url):
         pass_on = (url, server.listening["grpc"])
-        tiny.write_plain(tmp_path, BROKEN, b"no model")
+        tiny.write_plain(tmp_path, BROKEN, tiny.scale(2.0))  # what is broken is found late
+        tiny.write_config(tmp_path, BROKEN, 'output { name: "y" label_filename: "missing" }')
         warm_up = OverHttp(*pass_on)
         assert [warm_up.infer(name)[1] for name in MODELS] == list(MODELS.values())
         warm_up.close()
-        before = descriptors(server)
+        before, at_first = descriptors(server), processes(server)
+        assert at_first > len(MODELS)
         start = threading.Barrier(THREADS)
         with ThreadPoolExecutor(THREADS) as executor:
             transports = [OverHttp, OverGrpc] * (THREADS // 2)
@@ -162,4 +179,5 @@ def test_many_threads_that_load_unload_and_ask_leave_a_healthy_server(tmp_path):
             client.close()
         assert httpx.get(f"{url}/v2/health/ready").status_code == 200
         tiny.wait_for(lambda: descriptors(server) <= before + 2, seconds=60)
+        tiny.wait_for(lambda: processes(server) <= at_first, seconds=60)
         assert [line for line in server.lines if line.get("level") == "error"] == []

@@ -196,6 +196,13 @@ def report(of: Consistency, *, yardstick: Yardstick | None = None, **certificate
     )
 
 
+class Runner:
+    """What a test computes with in a model's place; `run` is the test's."""
+
+    async def close(self) -> None:
+        """There is nothing to end."""
+
+
 def batchers() -> Batchers:
     """Batchers of a service that is never full."""
     return Batchers(at_once=2, max_waiting=100, max_rows=64, plan=Plan())

@@ -110,3 +110,14 @@ def test_a_model_that_is_not_there_is_not_found_and_unloading_it_no_error(client
     with pytest.raises(InferenceServerException, match="NOT_FOUND"):
         client.load_model("nobody")
     client.unload_model("nobody")
+
+
+def test_the_rows_that_a_request_may_have_are_bounded_as_over_http(client):
+    client.load_model("m", config='{"max_batch_size": 2}')
+    given = triton.InferInput("x", [3, 2], "FP32")
+    given.set_data_from_numpy(np.ones((3, 2), np.float32))
+    with pytest.raises(InferenceServerException, match="batches of 2 at most") as refused:
+        client.infer("m", [given])
+    assert refused.value.status() == "StatusCode.INVALID_ARGUMENT"
+    client.load_model("m")
+    client.infer("m", [given])

@@ -22,12 +22,12 @@ from tests.service import tiny
 BODY = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}
 
 
-class Exploding:
+class Exploding(tiny.Runner):
     async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         raise ZeroDivisionError("the secret of the bug")
 
 
-class Echo:
+class Echo(tiny.Runner):
     async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         structlog.get_logger().info("inside")
         return Computed({"y": inputs["x"]}, ExecutionTimes(queue=0, compute=0))

@@ -33,7 +33,7 @@ def live(tmp_path_factory):
         yield client
 
 
-class NoRunner:
+class NoRunner(tiny.Runner):
     async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         raise NotImplementedError
 

@@ -9,7 +9,7 @@ from service.signature import Signature
 from tests.service import tiny
 
 
-class NoRunner:
+class NoRunner(tiny.Runner):
     async def run(self, inputs, outputs, *, priority=0, timeout_us=0):
         raise NotImplementedError
 

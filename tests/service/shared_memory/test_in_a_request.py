@@ -20,7 +20,7 @@ from tests.service import tiny
 MEMORY = Path("/dev/shm")  # noqa: S108  # where shm_open keeps its objects
 
 
-class Doubling:
+class Doubling(tiny.Runner):
     """Runs, and lets the test do something meanwhile."""
 
     def __init__(self):

@@ -1,5 +1,6 @@
 """A service of both transports in this process, whose spans stay in memory."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from service.tracing import Tracing
 from tests.service import tiny
 
 
-class Scripted:
+class Scripted(tiny.Runner):
     """Gives its input back, after the times that it claims to have taken; or fails."""
 
     def __init__(self, times: ExecutionTimes, error: Exception | None = None) -> None:
@@ -55,6 +56,19 @@ class Running:
 
     def server_spans(self) -> list[ReadableSpan]:
         return [span for span in self.spans() if span.kind.name == "SERVER"]
+
+    @asynccontextmanager
+    async def a_call(self) -> AsyncIterator[None]:
+        """A call over gRPC: its client has the answer before the server is done with it."""
+        before = self._calls()
+        yield
+        async with asyncio.timeout(10):
+            while self._calls() == before:  # noqa: ASYNC110  # the server tells nobody
+                await asyncio.sleep(0)
+
+    def _calls(self) -> float:
+        families = self.service.traffic.collect()
+        return sum(s.value for f in families if "grpc" in f.name for s in f.samples)
 
     def only(self, name: str) -> ReadableSpan:
         (span,) = (span for span in self.spans() if span.name == name)

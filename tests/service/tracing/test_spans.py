@@ -43,8 +43,9 @@ async def ask(running, transport, model="m", headers=None):
     if transport == "http":
         await running.http.post(f"/v2/models/{model}/infer", json=BODY, headers=headers)
         return ROUTE
-    with contextlib.suppress(InferenceServerException):
-        await running.grpc.infer(model, vector(), headers=headers)
+    async with running.a_call():
+        with contextlib.suppress(InferenceServerException):
+            await running.grpc.infer(model, vector(), headers=headers)
     return METHOD
 
 
@@ -79,7 +80,8 @@ async def test_an_inference_over_http_is_a_server_span_by_the_conventions(runnin
 
 async def test_an_inference_over_grpc_is_a_server_span_by_the_conventions(running):
     async with running() as server:
-        await server.grpc.infer("m", vector(), headers={"x-request-id": "mine"})
+        async with server.a_call():
+            await server.grpc.infer("m", vector(), headers={"x-request-id": "mine"})
         span = server.only(METHOD)
     assert span.kind is SpanKind.SERVER
     assert span.status.status_code is StatusCode.UNSET
@@ -130,7 +132,8 @@ async def test_each_request_of_a_stream_has_a_trace_of_its_own(running):
             yield {"model_name": model, "inputs": vector()}
 
     async with running() as server:
-        replies = [reply async for reply in server.grpc.stream_infer(requests())]
+        async with server.a_call():
+            replies = [reply async for reply in server.grpc.stream_infer(requests())]
         spans = server.server_spans()
     assert len(replies) == 3
     assert {span.name for span in spans} == {"inference.GRPCInferenceService/ModelStreamInfer"}
@@ -250,10 +253,14 @@ async def test_what_else_is_asked_is_traced_and_probes_are_not(running):
             *("/v2/models/m/versions/1/ready", "/v2", "/v2/models/m", "/nowhere"),
         ):
             await server.http.get(path)
-        await server.grpc.is_server_live()
-        await server.grpc.is_server_ready()
-        await server.grpc.is_model_ready("m")
-        await server.grpc.get_model_metadata("m")
+        for call in (
+            server.grpc.is_server_live(),
+            server.grpc.is_server_ready(),
+            server.grpc.is_model_ready("m"),
+            server.grpc.get_model_metadata("m"),
+        ):
+            async with server.a_call():
+                await call
         assert server.names() == [
             *("GET /v2", "GET /v2/models/{model}", "GET"),
             "inference.GRPCInferenceService/ModelMetadata",
@@ -338,8 +345,10 @@ async def test_a_request_that_the_ratio_drops_uses_nothing_up(running, transport
 async def test_bound_values_of_one_call_do_not_reach_the_next(running):
     async with running() as server:
         with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
-            await server.grpc.infer("m", vector(), headers={"x-request-id": "first"})
-            await server.grpc.infer("m", vector())
+            async with server.a_call():
+                await server.grpc.infer("m", vector(), headers={"x-request-id": "first"})
+            async with server.a_call():
+                await server.grpc.infer("m", vector())
     first, second = (line["request_id"] for line in logs if line["event"] == "request")
     assert first == "first"
     assert second != "first"
