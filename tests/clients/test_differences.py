@@ -1,6 +1,7 @@
 """The table of differences from Triton in docs/protocol.md: a test for each row, found by topic."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import httpx
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from service.grpc.schema import SERVICE, message
+from tests.clients import networks
 from tests.clients.process import ROOT, served
 from tests.service import tiny
 
@@ -246,6 +248,35 @@ def test_a_model_that_is_not_there_is_not_found_when_loaded(http, call):
 def test_the_index_always_has_a_reason(http):
     index = http.post("/v2/repository/index").json()
     assert {entry["reason"] for entry in index if entry["name"] == "add"} == {""}
+
+
+@row("load and unload in the mode `poll`")
+def test_models_are_loaded_and_unloaded_while_the_repository_is_watched(tmp_path):
+    tiny.write_plain(tmp_path, "scalar", tiny.identity(tiny.Datatype.FP32, []))
+    with (
+        served(tmp_path, model_control="poll") as running,
+        httpx.Client(base_url=f"{running.url}/v2") as client,
+    ):
+        for operation, status in (("unload", 404), ("load", 200)):
+            assert client.post(f"/repository/models/scalar/{operation}").status_code == 200
+            assert client.get("/models/scalar/ready").status_code == status
+
+
+@row("unload")
+def test_an_unload_answers_once_the_requests_have_their_answers(tmp_path):
+    tiny.write_plain(tmp_path, "slow", tiny.slow(networks.SLOW))
+    body = {"inputs": [TENSOR | {"shape": [3]}]}
+    with (
+        served(tmp_path) as running,
+        httpx.Client(base_url=running.url, timeout=60) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        asked = pool.submit(client.post, "/v2/models/slow/infer", json=body)
+        is_there = re.compile(r"^nv_inference_pending_request_count\{.*\} 1\.0$", re.MULTILINE)
+        tiny.wait_for(lambda: is_there.search(client.get("/metrics").text))
+        assert client.post("/v2/repository/models/slow/unload").status_code == 200
+        assert asked.done()
+        assert asked.result().status_code == 200
 
 
 @row("a repository's name in load, unload or index")
