@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import structlog
 
 
 def run(log_format, code):
@@ -66,6 +67,24 @@ def test_what_a_client_chose_breaks_no_line_and_steers_no_terminal(log_format, w
 
 def test_a_traceback_still_has_lines():
     assert run("console", CODE).count("\n") > 5
+
+
+EVENTS = [
+    {"event": "request", "path": "/v2/models/m/infer", "status": 200, "duration_ms": 1.25},
+    {"event": "a very long event that needs more room than others do", "of": None, "x": ""},
+    {"event": "short"},
+    {"event": "quoted", "reason": "it's = so", "tab": "a\tb", "names": ["a", "b"]},
+]
+
+
+def test_a_line_without_colours_is_structlogs_own():
+    said = "".join(f"structlog.stdlib.get_logger('a').warning(**{event!r})\n" for event in EVENTS)
+    renderer = structlog.dev.ConsoleRenderer(colors=False)
+    lines = [line.split(" ", 1) for line in run("console", said).splitlines()]
+    for (timestamp, rest), event in zip(lines, EVENTS, strict=True):
+        said_of = {**event, "timestamp": timestamp, "level": "warning"}
+        wanted = renderer(None, "warning", said_of)
+        assert f"{timestamp} {rest}" == wanted
 
 
 @pytest.fixture(autouse=True)
