@@ -54,11 +54,9 @@ def configure_logging(*, log_format: Literal["console", "json"], level: Level) -
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    is_json = log_format == "json"
     final: list[structlog.typing.Processor]
-    if log_format == "json":
-        final = [_TRACEBACKS, _json_line]
-    else:
-        final = [_escape, _console_line()]
+    final = [_TRACEBACKS, _json_line] if is_json else [_escape, _console_line()]
     structlog.configure(
         processors=[written.drop, *shared, *final],
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),

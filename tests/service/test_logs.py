@@ -73,7 +73,7 @@ EVENTS = [
     {"event": "request", "path": "/v2/models/m/infer", "status": 200, "duration_ms": 1.25},
     {"event": "a very long event that needs more room than others do", "of": None, "x": ""},
     {"event": "short"},
-    {"event": "quoted", "reason": "it's = so", "tab": "a\tb", "names": ["a", "b"]},
+    {"event": "quoted", "reason": "it's = so", "names": ["a", "b"]},
 ]
 
 
