@@ -45,8 +45,10 @@ from bundle.store import (
     write_bundle,
 )
 from bundle.tensors import UNNAMED, Datatype, TensorSpec
+from bundle.tuning import AS_IT_COMES, GraphLevel, SessionTuning
 
 __all__ = [
+    "AS_IT_COMES",
     "EXACT",
     "MANIFEST",
     "MODEL",
@@ -59,6 +61,7 @@ __all__ = [
     "DimensionRange",
     "Fate",
     "Finding",
+    "GraphLevel",
     "InputInvalid",
     "InputStatistics",
     "Interrupt",
@@ -79,6 +82,7 @@ __all__ = [
     "RunInterrupted",
     "Sample",
     "SamplesInvalid",
+    "SessionTuning",
     "TensorSpec",
     "Tolerance",
     "UnsupportedDatatype",

@@ -148,6 +148,7 @@ class BatchCertificate(Document):
         provider: the execution provider.
         device: what it ran on: kernels differ between processors.
         threads: of one run.
+        tuning: what its session was tuned to, as text; empty where nothing was.
         standing: what the static scan said; None where it could not be made.
         operator: the one that reaches over the batch axis.
         unknown: operators that rows go through and that the static scan cannot reason about.
@@ -165,6 +166,7 @@ class BatchCertificate(Document):
     provider: str
     device: str
     threads: int
+    tuning: str = ""
     standing: Standing | None = None
     operator: Operator | None = None
     unknown: tuple[Operator, ...] = ()

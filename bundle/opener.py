@@ -30,6 +30,7 @@ from bundle.providers import CPU, Provider, ProviderPolicy, has_kernel, resolve
 from bundle.runtime import binding, onnxruntime
 from bundle.strings import decode_elements, encode_elements
 from bundle.tensors import UNNAMED, Datatype, TensorSpec
+from bundle.tuning import AS_IT_COMES, GraphLevel, SessionTuning
 
 __all__ = ["NodePlacement", "OpenModel", "Placement", "open_model"]
 
@@ -62,6 +63,12 @@ _OPEN_ERRORS = (
     binding.RuntimeException,
 )
 _PROTOBUF_LIMIT = 2**31 - 1
+_LEVELS = {
+    GraphLevel.ALL: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    GraphLevel.EXTENDED: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    GraphLevel.BASIC: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    GraphLevel.NONE: onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +215,7 @@ def open_model(
     *,
     policy: ProviderPolicy = ProviderPolicy.CPU,
     threads: int = 1,
+    tuning: SessionTuning = AS_IT_COMES,
     optimize: bool = True,
 ) -> OpenModel:
     """Open a model on the providers of a policy.
@@ -219,6 +227,7 @@ def open_model(
         source: a ``.onnx`` file (external data beside it), or a model in memory (its data inside).
         policy: where it may run.
         threads: of one run (ONNX Runtime's intra-op threads); 0 leaves it to ONNX Runtime.
+        tuning: how the session is set up beside that.
         optimize: ONNX Runtime's graph optimizations; off only to compare with.
 
     Raises:
@@ -226,10 +235,10 @@ def open_model(
             ONNX Runtime refuses it.
         ProviderUnavailable: the policy requires a provider that is not there or does not start.
     """
-    providers = resolve(policy)
+    providers = _with_options(resolve(policy), tuning)
     path = source if isinstance(source, Path) else None
     model = _load(source) if isinstance(source, Path) else source
-    options = _session_options(threads=threads, optimize=optimize)
+    options = _session_options(threads=threads, tuning=tuning, optimize=optimize)
     lowered: tuple[str, ...] = ()
     inaccurate = _inaccurate(model, providers[0])
     if has_node(model, inaccurate):
@@ -274,15 +283,27 @@ def _load(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _session_options(*, threads: int, optimize: bool) -> onnxruntime.SessionOptions:
+def _with_options(providers: Sequence[Provider], tuning: SessionTuning) -> tuple[Provider, ...]:
+    return tuple(
+        (name, usual | {key: value for of, key, value in tuning.provider_options if of == name})
+        for name, usual in providers
+    )
+
+
+def _session_options(
+    *, threads: int, tuning: SessionTuning, optimize: bool
+) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    options.inter_op_num_threads = tuning.inter_op_threads
+    if tuning.inter_op_threads != 1:
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
+    options.enable_cpu_mem_arena = tuning.mem_arena
+    options.enable_mem_pattern = tuning.mem_pattern
+    options.graph_optimization_level = _LEVELS[tuning.level if optimize else GraphLevel.NONE]
     # fatal only: errors come as exceptions too, and a client could flood the log with refused runs
     options.log_severity_level = 4
     options.add_session_config_entry(_RECORD_PLACEMENT, "1")
-    if not optimize:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
 
 

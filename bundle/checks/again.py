@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from bundle.golden import Sample, encode_samples, read_samples
 from bundle.opener import open_model
 from bundle.providers import ProviderPolicy
+from bundle.tuning import SessionTuning
 
 __all__ = ["REQUEST", "Request", "run"]
 
@@ -25,6 +26,7 @@ class Request(BaseModel):
         model: the file.
         policy: where.
         threads: of the run.
+        tuning: of the session.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +34,7 @@ class Request(BaseModel):
     model: Path
     policy: ProviderPolicy
     threads: int
+    tuning: SessionTuning
 
 
 def run(folder: Path) -> None:
@@ -41,7 +44,9 @@ def run(folder: Path) -> None:
         BundleError: the model cannot be opened or run, or the inputs cannot be read.
     """
     request = Request.model_validate_json((folder / REQUEST).read_bytes())
-    opened = open_model(request.model, policy=request.policy, threads=request.threads)
+    opened = open_model(
+        request.model, policy=request.policy, threads=request.threads, tuning=request.tuning
+    )
     (sample,) = read_samples(folder, opened.inputs, ())
     answered = Sample(inputs=sample.inputs, outputs=opened.run(sample.inputs))
     for name, content in encode_samples([answered], (), opened.outputs).items():

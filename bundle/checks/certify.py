@@ -48,6 +48,7 @@ def certify(subject: Subject, *, seconds: float = _SECONDS) -> BatchCertificate:
         "provider": opened.provider,
         "device": device_of(opened.provider),
         "threads": subject.threads,
+        "tuning": str(subject.tuning),
         "created": datetime.now(UTC),
     }
     scan: Independence | None = None

@@ -6,6 +6,7 @@ amplifies that amplifies its own rounding as much.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import ml_dtypes
 import numpy as np
@@ -14,7 +15,6 @@ from onnx import numpy_helper
 
 from bundle.checks.subject import Feeds, Subject
 from bundle.comparison import FLOOR_ULPS, Tolerance, derive_tolerance
-from bundle.opener import open_model
 from bundle.tensors import Datatype
 
 __all__ = ["rounding_tolerances"]
@@ -48,7 +48,7 @@ def rounding_tolerances(
     if not all(name in known for name in names):
         generator = np.random.default_rng(subject.seed)
         nudged = _nudged_model(subject.proto(), generator)
-        other = open_model(nudged, policy=subject.policy, threads=subject.threads)
+        other = replace(subject, model=nudged).open()
         moved = [
             other.run({name: _nudge(array, generator) for name, array in feed.items()})
             for feed in feeds

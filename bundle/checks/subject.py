@@ -16,6 +16,7 @@ from bundle.manifest import DimensionRange, Manifest
 from bundle.opener import OpenModel, open_model
 from bundle.providers import ProviderPolicy
 from bundle.store import Bundle
+from bundle.tuning import AS_IT_COMES, SessionTuning
 
 __all__ = ["Feeds", "Subject"]
 
@@ -32,6 +33,7 @@ class Subject:
         manifest: what its exporter says of it; None for a plain ONNX file.
         policy: where it is to run.
         threads: of one run.
+        tuning: of its session.
         inputs: real inputs: golden samples, reference inputs; may be empty.
         certificate: the batch certificate, where it has just been established for this subject.
         seed: of everything random.
@@ -41,6 +43,7 @@ class Subject:
     manifest: Manifest | None = None
     policy: ProviderPolicy = ProviderPolicy.CPU
     threads: int = 1
+    tuning: SessionTuning = AS_IT_COMES
     inputs: tuple[Feeds, ...] = ()
     certificate: BatchCertificate | None = None
     seed: int = 20_171_120
@@ -52,6 +55,7 @@ class Subject:
         *,
         policy: ProviderPolicy = ProviderPolicy.CPU,
         threads: int = 1,
+        tuning: SessionTuning = AS_IT_COMES,
     ) -> "Subject":
         """A bundle with its golden samples.
 
@@ -65,6 +69,7 @@ class Subject:
             manifest=manifest,
             policy=policy,
             threads=threads,
+            tuning=tuning,
             inputs=tuple(sample.inputs for sample in samples),
         )
 
@@ -79,6 +84,7 @@ class Subject:
             self.model,
             policy=self.policy,
             threads=self.threads if threads is None else threads,
+            tuning=self.tuning,
             optimize=optimize,
         )
 

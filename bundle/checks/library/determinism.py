@@ -67,7 +67,10 @@ def _in_a_new_process(subject: Subject, opened: OpenModel, feed: Feeds) -> Answe
     with tempfile.TemporaryDirectory(prefix="normserve-") as name:
         folder = Path(name)
         request = again.Request(
-            model=_file_of(subject, folder), policy=subject.policy, threads=subject.threads
+            model=_file_of(subject, folder),
+            policy=subject.policy,
+            threads=subject.threads,
+            tuning=subject.tuning,
         )
         (folder / again.REQUEST).write_text(request.model_dump_json())
         for path, content in encode_samples([Sample(feed, {})], opened.inputs, ()).items():
