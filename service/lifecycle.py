@@ -20,7 +20,7 @@ from service.rollout import Rollout
 from service.settings import Settings
 from service.shared_memory import Regions
 from service.tracing import Tracing
-from service.watch import Watch
+from service.watch import RepositoryWatch
 
 __all__ = ["Service"]
 
@@ -106,7 +106,7 @@ class Service:
             ),
             is_open=settings.model_control != "none",
         )
-        self._watch = Watch(self._repository, refresh=self.control.refresh)
+        self._watch = RepositoryWatch(self._repository, refresh=self.control.refresh)
         self._poll_s = settings.poll_seconds if settings.model_control == "poll" else None
         self.plane = DataPlane(
             self.registry,

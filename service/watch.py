@@ -11,7 +11,7 @@ import structlog
 
 from service.repository import Repository, Stamp
 
-__all__ = ["Watch"]
+__all__ = ["RepositoryWatch"]
 
 _RETRY_S = 5.0
 """Seconds until a repository that could not be read at the start is tried again."""
@@ -19,7 +19,7 @@ _RETRY_S = 5.0
 _log = structlog.stdlib.get_logger(__name__)
 
 
-class Watch:
+class RepositoryWatch:
     """Keeps what is served in step with a repository.
 
     Args:

@@ -6,7 +6,7 @@ import pytest
 
 from service.errors import ModelUnknown
 from service.repository import LocalRepository, VersionPolicy
-from service.watch import Watch
+from service.watch import RepositoryWatch
 from tests.service import tiny
 from tests.service.serving import ask, index, service_of, settle
 
@@ -34,7 +34,7 @@ def asked():
 
 @pytest.fixture
 def watch(tmp_path, asked):
-    return Watch(LocalRepository(tmp_path, default=VersionPolicy()), refresh=asked)
+    return RepositoryWatch(LocalRepository(tmp_path, default=VersionPolicy()), refresh=asked)
 
 
 async def test_everything_is_looked_at_once(tmp_path, watch, asked):
@@ -102,7 +102,7 @@ async def test_a_repository_that_cannot_be_read_for_a_while_takes_nothing_away(
 ):
     repository = tmp_path / "models"
     tiny.write_verified(repository, "m")
-    watch = Watch(LocalRepository(repository, default=VersionPolicy()), refresh=asked)
+    watch = RepositoryWatch(LocalRepository(repository, default=VersionPolicy()), refresh=asked)
     await watch.load_all()
     asked.taken()
     repository.rename(tmp_path / "away")
@@ -123,7 +123,9 @@ async def test_a_look_that_fails_costs_no_other(tmp_path, asked):
 
     for name in ("a", "b"):
         tiny.write_verified(tmp_path, name)
-    await Watch(LocalRepository(tmp_path, default=VersionPolicy()), refresh=refresh).load_all()
+    await RepositoryWatch(
+        LocalRepository(tmp_path, default=VersionPolicy()), refresh=refresh
+    ).load_all()
     assert asked.taken() == ["b"]
 
 
