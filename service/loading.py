@@ -178,7 +178,11 @@ class Loader:
 
     def _open(self, path: Path, options: ModelOptions) -> Opened:
         return self._workshop.open(
-            path, policy=options.policy(self._policy), threads=self._threads_of(options)
+            path,
+            policy=options.policy(self._policy),
+            threads=self._threads_of(options),
+            tuning=options.tuning,
+            at_once=options.instances,
         )
 
     def _threads_of(self, options: ModelOptions) -> int:
@@ -204,7 +208,7 @@ class Loader:
             max_rows=options.max_batch_size or None,
         )
         labels = read_labels(config, folder.path.parent)
-        ignored = not_honoured(config, provider=opened.provider)
+        ignored = not_honoured(config, provider=opened.provider, at_once=opened.at_once)
         if ignored:
             _log.warning(
                 "configuration not honoured",
@@ -232,7 +236,7 @@ class Loader:
             signature=signature,
             runner=self._batchers.batcher(
                 opened.engine(try_again),
-                rows=lambda: consistency.batching.rows,
+                rows=lambda: consistency.batching.rows_for(options.rows),
                 plan=options.plan,
             ),
             consistency=consistency,
@@ -242,6 +246,9 @@ class Loader:
                 "outputs": "; ".join(map(str, opened.outputs)),
                 "provider": opened.provider,
                 "placement": ", ".join(f"{provider}: {count}" for provider, count in nodes.items()),
+                "instances": str(opened.at_once),
+                "threads": str(self._threads_of(options)),
+                **({"tuning": str(options.tuning)} if str(options.tuning) else {}),
                 **({"config_not_honoured": ", ".join(ignored)} if ignored else {}),
                 **({"remark": version.remark} if version.remark else {}),
             },
@@ -258,6 +265,7 @@ class Loader:
             manifest_sha256=manifest_sha256(path),
             policy=options.policy(self._policy),
             threads=self._threads_of(options),
+            tuning=options.tuning,
             model_sha256=Subject(model=path / MODEL).sha256(),
         )
 

@@ -5,28 +5,26 @@ server acts on is acted on or refused; everything else that is set is reported, 
 silence.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bundle import MODEL, ProviderPolicy
+from bundle import AS_IT_COMES, MODEL, ProviderPolicy, SessionTuning
 from bundle.providers import CPU
 from bundle.tensors import TensorSpec
 from service.batching import Plan
 from service.errors import LoadFailed, excerpt
+from service.model_tuning import instances_of, read_tuning, rows_of, threads_of, without_effect
 
 __all__ = ["ModelOptions", "fit_tensors", "not_honoured", "read_options"]
 
 _PLATFORMS: Final = frozenset({"", "onnxruntime_onnx"})
 _BACKENDS: Final = frozenset({"", "onnxruntime"})
-_THREADS: Final = "intra_op_thread_count"
-"""A parameter of Triton's backend for ONNX Runtime: threads of one run."""
-_MOST_THREADS: Final = 1024
 
 _HONOURED: Final = frozenset({
     "backend", "default_model_filename", "dynamic_batching", "input", "instance_group",
-    "max_batch_size", "name", "output", "parameters", "platform", "version_policy",
+    "max_batch_size", "name", "optimization", "output", "parameters", "platform",
+    "version_policy",
 })  # fmt: skip
 """The fields of a configuration that this server acts on, some of them in part."""
 _HONOURED_OF_TENSORS: Final = frozenset({"data_type", "dims", "label_filename", "name"})
@@ -39,12 +37,18 @@ class ModelOptions:
     Attributes:
         max_batch_size: rows that a request may have; 0 where its configuration has no batch.
         threads: of one run; None for the server's setting.
+        tuning: of the session.
+        instances: runs at the same time; None for the server's setting.
+        rows: of a run that requests share; None for what is measured.
         is_cpu_only: whether it is to run on the CPU whatever the server's setting is.
         plan: how requests share runs; None for the server's setting.
     """
 
     max_batch_size: int = 0
     threads: int | None = None
+    tuning: SessionTuning = AS_IT_COMES
+    instances: int | None = None
+    rows: int | None = None
     is_cpu_only: bool = False
     plan: Plan | None = None
 
@@ -81,7 +85,10 @@ def read_options(config: Any | None, *, name: str) -> ModelOptions:
     kinds = {_enum(group, "kind") for group in config.instance_group}
     return ModelOptions(
         max_batch_size=config.max_batch_size,
-        threads=_threads(config),
+        threads=threads_of(config),
+        tuning=read_tuning(config),
+        instances=instances_of(config),
+        rows=rows_of(config),
         is_cpu_only=kinds == {"KIND_CPU"},
         plan=_plan(config),
     )
@@ -120,18 +127,21 @@ def fit_tensors(
     return tuple(_fit(spec, said.get(spec.name), field, has_batch=has_batch) for spec in specs)
 
 
-def not_honoured(config: Any | None, *, provider: str) -> tuple[str, ...]:
+def not_honoured(config: Any | None, *, provider: str, at_once: int) -> tuple[str, ...]:
     """What a configuration sets and this server does not act on, by the names of its fields.
 
     Args:
         config: a ``ModelConfig`` message, if there is one.
         provider: that the model runs on.
+        at_once: runs of it at the same time.
     """
     if config is None:
         return ()
     found = {field.name for field, _ in config.ListFields() if field.name not in _HONOURED}
     found.update(_of_tensors(config), _of_instances(config, provider), _of_batching(config))
-    found.update(f"parameters.{key}" for key in config.parameters if key != _THREADS)
+    found.update(without_effect(config, provider=provider))
+    if (instances_of(config) or 0) > at_once:
+        found.add("instance_group.count")
     if config.default_model_filename not in ("", MODEL):
         found.add("default_model_filename")
     return tuple(sorted(found))
@@ -181,18 +191,6 @@ def _size(size: int) -> int | None:
     return None if size == -1 else size
 
 
-def _threads(config: Any) -> int | None:
-    if _THREADS not in config.parameters:
-        return None
-    text = config.parameters[_THREADS].string_value
-    if not re.fullmatch("[0-9]{1,4}", text) or int(text) > _MOST_THREADS:
-        raise LoadFailed(
-            f"parameter {_THREADS!r} of its configuration is {excerpt(text)}; it must be a number"
-            f" of threads, {_MOST_THREADS} at most, or 0 for every core"
-        )
-    return int(text)
-
-
 def _plan(config: Any) -> Plan | None:
     """How requests share runs, by ``dynamic_batching``; whether they may, a certificate says."""
     if not config.HasField("dynamic_batching"):
@@ -222,8 +220,6 @@ def _of_instances(config: Any, provider: str) -> Iterator[str]:
     for group in config.instance_group:
         if _enum(group, "kind") == "KIND_GPU" and provider == CPU:
             yield "instance_group.kind"
-        if group.count > 1:
-            yield "instance_group.count"
         for field, _ in group.ListFields():
             if field.name not in ("name", "kind", "count"):
                 yield f"instance_group.{field.name}"

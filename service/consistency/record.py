@@ -60,11 +60,17 @@ class Batching:
         reason: what that rests on, or why not.
         rows: of a batch that make the most of the model on this machine; 1 where batches are not
             allowed, or do not pay.
+        most: rows of the largest batch that was seen to answer as its rows do alone.
     """
 
     allowed: bool
     reason: str
     rows: int = 1
+    most: int = 1
+
+    def rows_for(self, wanted: int | None) -> int:
+        """Rows of a shared run: those that are wanted, as far as they were seen to agree."""
+        return self.rows if wanted is None else min(wanted, self.most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,9 +209,13 @@ def _batching(status: Status) -> Batching:
     if status.report is None:
         reason = f"no certificate was established: {status.reason or status.phase}"
         return Batching(allowed=False, reason=reason)
-    certificate = status.report.certificate
+    certificate, paces = status.report.certificate, status.report.paces
+    reason = f"{certificate.verdict}: {certificate.reason}"
+    if not certificate.allows_batching:
+        return Batching(allowed=False, reason=reason)
     return Batching(
-        allowed=certificate.allows_batching,
-        reason=f"{certificate.verdict}: {certificate.reason}",
-        rows=rows_worth(status.report.paces) if certificate.allows_batching else 1,
+        allowed=True,
+        reason=reason,
+        rows=rows_worth(paces),
+        most=max((pace.rows for pace in paces), default=1),
     )

@@ -33,6 +33,7 @@ class Key(Document):
         provider: the execution provider.
         device: what that runs on.
         threads: of one run.
+        tuning: what the session is tuned to, as text; empty where nothing is.
         cores: that a run may use; 0 where ``threads`` says how many.
         normserve: the version whose checks these are.
     """
@@ -45,6 +46,7 @@ class Key(Document):
     provider: str
     device: str
     threads: int
+    tuning: str
     cores: int
     normserve: str
 
@@ -60,6 +62,7 @@ class Key(Document):
             provider=provider,
             device=device_of(provider),
             threads=source.threads,
+            tuning=str(source.tuning),
             cores=0 if source.threads else usable_cores(),
             normserve=normserve_version(),
         )
@@ -72,7 +75,15 @@ class Key(Document):
             certificate.provider,
             certificate.device,
             certificate.threads,
-        ) == (self.model_sha256, self.runtime, self.provider, self.device, self.threads)
+            certificate.tuning,
+        ) == (
+            self.model_sha256,
+            self.runtime,
+            self.provider,
+            self.device,
+            self.threads,
+            self.tuning,
+        )
 
 
 class Yardstick(Document):

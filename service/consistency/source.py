@@ -7,7 +7,16 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle import MANIFEST, MODEL, OpenModel, ProviderPolicy, open_model, read_bundle
+from bundle import (
+    AS_IT_COMES,
+    MANIFEST,
+    MODEL,
+    OpenModel,
+    ProviderPolicy,
+    SessionTuning,
+    open_model,
+    read_bundle,
+)
 from bundle.checks import Subject
 from bundle.errors import DigestMismatch, ManifestInvalid
 
@@ -25,6 +34,7 @@ class Source:
         manifest_sha256: of the manifest when it was loaded; None for a plain file.
         policy: where it runs.
         threads: of one run.
+        tuning: of its session.
         model_sha256: of the model file and its data when it was loaded.
     """
 
@@ -34,6 +44,7 @@ class Source:
     manifest_sha256: str | None
     policy: ProviderPolicy
     threads: int
+    tuning: SessionTuning = AS_IT_COMES
     model_sha256: str
 
     @property
@@ -48,10 +59,15 @@ class Source:
             BundleError: it cannot be read, or is not what was loaded.
         """
         if self.manifest_sha256 is None:
-            subject = Subject(model=self.model_path, policy=self.policy, threads=self.threads)
+            subject = Subject(
+                model=self.model_path, policy=self.policy, threads=self.threads, tuning=self.tuning
+            )
         else:
             subject = Subject.of_bundle(
-                read_bundle(self.folder), policy=self.policy, threads=self.threads
+                read_bundle(self.folder),
+                policy=self.policy,
+                threads=self.threads,
+                tuning=self.tuning,
             )
         self._require_unchanged(MANIFEST, manifest_sha256(self.folder), self.manifest_sha256)
         self._require_unchanged(MODEL, subject.sha256(), self.model_sha256)
@@ -70,7 +86,9 @@ class Source:
         self._require_unchanged(MODEL, Subject(model=self.model_path).sha256(), self.model_sha256)
         if reference:
             return open_model(self.model_path, optimize=False)
-        return open_model(self.model_path, policy=self.policy, threads=self.threads)
+        return open_model(
+            self.model_path, policy=self.policy, threads=self.threads, tuning=self.tuning
+        )
 
     def _require_unchanged(self, file: str, got: str | None, loaded: str | None) -> None:
         if got != loaded:

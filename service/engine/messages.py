@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bundle import ProviderPolicy
+from bundle import AS_IT_COMES, ProviderPolicy, SessionTuning
 from bundle.opener import Placement
 from bundle.tensors import TensorSpec
 from service.engine.area import Laid
@@ -31,12 +31,14 @@ class Open:
         policy: where it runs.
         threads: of one run.
         memory_bytes: that opening it may take; 0 is any amount.
+        tuning: of the session.
     """
 
     path: Path
     policy: ProviderPolicy
     threads: int
     memory_bytes: int
+    tuning: SessionTuning = AS_IT_COMES
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,10 +102,16 @@ class RunThreads:
 
 
 class ThreadEngine:
-    """Runs one model on such threads; an `Engine`."""
+    """Runs one model on such threads; an `Engine`.
 
-    def __init__(self, model: Model, *, threads: RunThreads) -> None:
-        self.at_once = threads.count
+    Args:
+        model: is run.
+        threads: run it.
+        at_once: runs of it at the same time; as many as there are threads if left out.
+    """
+
+    def __init__(self, model: Model, *, threads: RunThreads, at_once: int | None = None) -> None:
+        self.at_once = min(at_once or threads.count, threads.count)
         self.is_up = True
         self.watch = Watch()
         self._model = model

@@ -81,7 +81,12 @@ def work(control: Connection, lanes: Sequence[Lane]) -> NoReturn:
         question: Open = control.recv()
         try:
             with _memory_limit(question.memory_bytes):
-                model = open_model(question.path, policy=question.policy, threads=question.threads)
+                model = open_model(
+                    question.path,
+                    policy=question.policy,
+                    threads=question.threads,
+                    tuning=question.tuning,
+                )
         except Exception as err:  # noqa: BLE001  # the process's edge, as above
             control.send(Failed(_sendable(err)))
             os._exit(0)

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 import structlog
 
-from bundle import ProviderPolicy, open_model, resolve
+from bundle import AS_IT_COMES, ProviderPolicy, SessionTuning, open_model, resolve
 from bundle.opener import Placement
 from bundle.providers import CPU
 from bundle.tensors import TensorSpec
@@ -42,6 +42,7 @@ class Opened:
         provider: the execution provider that was asked first.
         placement: where each node runs.
         lowered: the nodes that were rewritten because the provider has no kernel for them.
+        at_once: runs of it at the same time.
         run: runs it once and waits; raises what `bundle.OpenModel.run` raises, and `EngineFailed`.
         close: gives it up, unless its engine was asked for.
         engine: what runs it from now on. Where its process ends and another takes its place, the
@@ -53,6 +54,7 @@ class Opened:
     provider: str
     placement: Placement
     lowered: tuple[str, ...]
+    at_once: int
     run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
     close: Callable[[], object]
     engine: Callable[[Callable[["Opened"], object]], Engine]
@@ -61,13 +63,24 @@ class Opened:
 class Workshop(Protocol):
     """Opens models."""
 
-    def open(self, path: Path, *, policy: ProviderPolicy, threads: int) -> Opened:
+    def open(
+        self,
+        path: Path,
+        *,
+        policy: ProviderPolicy,
+        threads: int,
+        tuning: SessionTuning = AS_IT_COMES,
+        at_once: int | None = None,
+    ) -> Opened:
         """Open one; blocks.
 
         Args:
             path: the ONNX file.
             policy: where it runs.
             threads: of one run.
+            tuning: of its session.
+            at_once: runs of it at the same time, all in one session; more than the workshop's own
+                are as many as those, which is what None is.
 
         Raises:
             BundleError: it cannot be opened.
@@ -100,18 +113,28 @@ class ThreadWorkshop:
         """See `Workshop`."""
         return self._threads.pending
 
-    def open(self, path: Path, *, policy: ProviderPolicy, threads: int) -> Opened:
+    def open(
+        self,
+        path: Path,
+        *,
+        policy: ProviderPolicy,
+        threads: int,
+        tuning: SessionTuning = AS_IT_COMES,
+        at_once: int | None = None,
+    ) -> Opened:
         """Open one; see `Workshop`."""
-        model = open_model(path, policy=policy, threads=threads)
+        model = open_model(path, policy=policy, threads=threads, tuning=tuning)
+        engine = ThreadEngine(model, threads=self._threads, at_once=at_once)
         return Opened(
             inputs=model.inputs,
             outputs=model.outputs,
             provider=model.provider,
             placement=model.placement,
             lowered=model.lowered,
+            at_once=engine.at_once,
             run=model.run,
             close=lambda: None,
-            engine=lambda _: ThreadEngine(model, threads=self._threads),
+            engine=lambda _: engine,
         )
 
     def close(self) -> None:
@@ -150,9 +173,24 @@ class ProcessWorkshop:
         self._run_timeout_s = run_timeout_s
         self._load_bytes = load_bytes
 
-    def open(self, path: Path, *, policy: ProviderPolicy, threads: int) -> Opened:
+    def open(
+        self,
+        path: Path,
+        *,
+        policy: ProviderPolicy,
+        threads: int,
+        tuning: SessionTuning = AS_IT_COMES,
+        at_once: int | None = None,
+    ) -> Opened:
         """Open one; see `Workshop`."""
-        return self._opened(path, policy, threads)[0]
+        question = Open(
+            path=path.resolve(),
+            policy=policy,
+            threads=threads,
+            tuning=tuning,
+            memory_bytes=self._memory_for(path, policy),
+        )
+        return self._opened(question, min(at_once or self._at_once, self._at_once))[0]
 
     def close(self) -> None:
         """See `Workshop`."""
@@ -160,18 +198,12 @@ class ProcessWorkshop:
             self._is_closed = True
             self._zygote.close()
 
-    def _opened(self, path: Path, policy: ProviderPolicy, threads: int) -> tuple[Opened, Link]:
-        question = Open(
-            path=path.resolve(),
-            policy=policy,
-            threads=threads,
-            memory_bytes=self._memory_for(path, policy),
-        )
-        link = self._link(question)
+    def _opened(self, question: Open, lanes: int) -> tuple[Opened, Link]:
+        link = self._link(question, lanes)
 
         def engine(trial: Callable[[Opened], object]) -> Engine:
             def relink() -> Link:
-                opened, another = self._opened(path, policy, threads)
+                opened, another = self._opened(question, lanes)
                 try:
                     trial(opened)
                 except BaseException:
@@ -188,16 +220,17 @@ class ProcessWorkshop:
             provider=model.provider,
             placement=model.placement,
             lowered=model.lowered,
+            at_once=lanes,
             run=link.run,
             close=link.close,
             engine=engine,
         )
         return opened, link
 
-    def _link(self, question: Open) -> Link:
+    def _link(self, question: Open, lanes: int) -> Link:
         zygote = self._zygote
         try:
-            return Link(zygote, question, lanes=self._at_once, timeout_s=self._load_timeout_s)
+            return Link(zygote, question, lanes=lanes, timeout_s=self._load_timeout_s)
         except ZygoteGone:
             with self._lock:
                 if self._is_closed:
@@ -207,7 +240,7 @@ class ProcessWorkshop:
                     zygote.close()
                     self._zygote = Zygote.launch()
                 zygote = self._zygote
-        return Link(zygote, question, lanes=self._at_once, timeout_s=self._load_timeout_s)
+        return Link(zygote, question, lanes=lanes, timeout_s=self._load_timeout_s)
 
     def _memory_for(self, path: Path, policy: ProviderPolicy) -> int:
         if resolve(policy)[0][0] != CPU:  # a device's driver reserves addresses beyond any limit

@@ -75,6 +75,8 @@ class EstablishedBody(_Document):
     provider: str
     device: str
     threads: int
+    tuning: str
+    """What its session is tuned to; empty where nothing is."""
     findings: list[Finding]
     certificate: BatchCertificate
     certificate_sha256: str
@@ -206,6 +208,7 @@ def _established(report: Report, *, kept: bool, not_kept: str) -> EstablishedBod
         provider=key.provider,
         device=key.device,
         threads=key.threads,
+        tuning=key.tuning,
         findings=list(report.findings),
         certificate=report.certificate,
         certificate_sha256=report.certificate.sha256,

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from bundle import MANIFEST, ProviderPolicy, open_model
+from bundle import MANIFEST, GraphLevel, ProviderPolicy, SessionTuning, open_model
 from service.consistency import Cache, Examiner
 from service.engine import ThreadWorkshop
 from service.errors import LoadFailed, RepositoryMissing
@@ -46,7 +46,7 @@ async def test_a_bundle_is_served_after_its_golden_samples_agreed(tmp_path, load
     tiny.write_verified(tmp_path, "m", factor=3.0)
     model = loader.load(planned(tmp_path))
     assert model.properties["verified"] == "true"
-    result = (await model.runner.run({"x": np.ones((1, 2), np.float32)}, ["y"])).outputs
+    result = (await model.runner.submit({"x": np.ones((1, 2), np.float32)}, ["y"])).outputs
     assert result["y"].tolist() == [[3.0, 3.0]]
 
 
@@ -154,6 +154,58 @@ def test_what_is_loaded_says_what_it_was_loaded_from(tmp_path, loader):
     assert known.golden.samples == 1
     assert known.exported.source == "tests"
     assert known.placement.nodes == {"CPUExecutionProvider": 1}
+
+
+TUNED = """
+    instance_group { count: 2 }
+    optimization { graph { level: -1 } }
+    parameters { key: "intra_op_thread_count" value { string_value: "3" } }
+    parameters { key: "enable_mem_arena" value { string_value: "0" } }
+"""
+
+
+def test_what_a_configuration_tunes_is_what_runs_and_what_is_certified(tmp_path, parts):
+    workshop = ThreadWorkshop(at_once=4)
+    loader = Loader(**(parts | {"workshop": workshop}), at_once=1)
+    tiny.write_verified(tmp_path, "m")
+    plain = loader.load(planned(tmp_path))
+    tiny.write_config(tmp_path, "m", TUNED)
+    tuned = loader.load(planned(tmp_path))
+    loader.close()
+    workshop.close()
+    assert tuned.properties["threads"] == "3"
+    assert tuned.properties["instances"] == "2"
+    assert tuned.properties["tuning"] == "level basic, mem_arena false"
+    assert "config_not_honoured" not in tuned.properties
+    assert "tuning" not in plain.properties
+    assert tuned.consistency.source.tuning == SessionTuning(level=GraphLevel.BASIC, mem_arena=False)
+    assert tuned.consistency.key.tuning == "level basic, mem_arena false"
+    assert plain.consistency.key != tuned.consistency.key
+
+
+def test_golden_samples_are_run_in_the_session_that_was_tuned(tmp_path, loader, monkeypatch):
+    tiny.write_verified(tmp_path, "m")
+    tiny.write_config(tmp_path, "m", "optimization { graph { level: -1 } }")
+
+    class Wrong:
+        """What an optimizer that is mistaken would make of the model."""
+
+        def __init__(self, opened):
+            self.opened = opened
+
+        def __getattr__(self, name):
+            return getattr(self.opened, name)
+
+        def run(self, feeds, outputs=None, **how):
+            return {k: v + 1 for k, v in self.opened.run(feeds, outputs, **how).items()}
+
+    def mistaken(path, *, tuning, **how):
+        opened = open_model(path, tuning=tuning, **how)
+        return Wrong(opened) if tuning.level is GraphLevel.BASIC else opened
+
+    monkeypatch.setattr("service.engine.workshop.open_model", mistaken)
+    with pytest.raises(LoadFailed, match="does not agree with its golden sample"):
+        loader.load(planned(tmp_path))
 
 
 def test_a_repository_that_is_no_folder_is_told(tmp_path):

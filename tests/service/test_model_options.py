@@ -22,7 +22,7 @@ def fitted(text, *specs, field="input"):
 def test_a_model_without_a_configuration_asks_for_nothing():
     assert read_options(None, name="m").max_batch_size == 0
     assert fit_tensors(None, "input", (X,)) == (X,)
-    assert not_honoured(None, provider=CPU) == ()
+    assert not_honoured(None, provider=CPU, at_once=1) == ()
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,11 @@ def test_what_it_says_of_threads_and_of_the_cpu_is_done():
     asked = options(text)
     assert asked.threads == 3
     assert asked.policy(ProviderPolicy.AUTO) is ProviderPolicy.CPU
-    assert not_honoured(read_config(text), provider=CPU) == ()
-    assert options("instance_group { kind: KIND_AUTO }").policy(ProviderPolicy.AUTO) == "auto"
+    assert not_honoured(read_config(text), provider=CPU, at_once=1) == ()
+    assert (
+        options("instance_group { kind: KIND_AUTO }").policy(ProviderPolicy.AUTO)
+        == ProviderPolicy.AUTO
+    )
 
 
 def test_tensors_that_are_the_models_are_as_they_are():
@@ -112,16 +115,21 @@ def test_options_that_are_not_honoured_are_named():
         dynamic_batching { priority_levels: 2 } response_cache { enable: true }
         input { name: "x" dims: 3 reshape { shape: [ 1, 3 ] } format: FORMAT_NCHW }
         instance_group { kind: KIND_GPU count: 2 gpus: [ 0 ] }
-        parameters { key: "execution_mode" value { string_value: "1" } }
+        optimization { graph { level: 1 } eager_batching: true execution_accelerators {
+            gpu_execution_accelerator { name: "cuda" } cpu_execution_accelerator { name: "x" } } }
+        parameters { key: "inter_op_thread_count" value { string_value: "4" } }
+        parameters { key: "model_loading" value { string_value: "1" } }
     """
     ignored = (
         *("default_model_filename", "dynamic_batching.priority_levels", "input.format"),
         *("input.reshape", "instance_group.count", "instance_group.gpus", "instance_group.kind"),
-        *("parameters.execution_mode", "response_cache"),
+        *("optimization.eager_batching", "optimization.execution_accelerators.cuda"),
+        *("optimization.execution_accelerators.x", "parameters.inter_op_thread_count"),
+        *("parameters.model_loading", "response_cache"),
     )
-    assert not_honoured(read_config(text), provider=CPU) == ignored
+    assert not_honoured(read_config(text), provider=CPU, at_once=1) == ignored
     on_gpu = read_config("instance_group { kind: KIND_GPU }")
-    assert not_honoured(on_gpu, provider=CUDA) == ()
+    assert not_honoured(on_gpu, provider=CUDA, at_once=1) == ()
 
 
 def test_how_requests_share_runs_is_taken_from_dynamic_batching():

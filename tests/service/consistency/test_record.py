@@ -1,5 +1,6 @@
 from bundle.certificate import Verdict
 from service.consistency import Phase
+from service.consistency.pace import Pace
 from tests.service import tiny
 
 
@@ -11,6 +12,16 @@ def test_nothing_is_batched_before_a_certificate_allows_it():
     known.finish(tiny.report(known))
     assert known.batching.allowed
     assert known.batching.reason == "bitwise: as a test says"
+
+
+def test_batches_are_as_large_as_is_asked_for_where_they_were_seen_to_agree():
+    known = tiny.consistency()
+    assert known.batching.rows_for(4) == 1
+    paces = tuple(Pace(rows=rows, seconds=1e-3 * rows) for rows in (1, 2, 4))
+    known.finish(tiny.report(known).model_copy(update={"paces": paces}))
+    assert known.batching.rows_for(None) == known.batching.rows
+    assert known.batching.rows_for(2) == 2
+    assert known.batching.rows_for(64) == 4
 
 
 def test_a_certificate_that_refuses_says_why():
