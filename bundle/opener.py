@@ -301,6 +301,8 @@ def _session_options(
     options.enable_cpu_mem_arena = tuning.mem_arena
     options.enable_mem_pattern = tuning.mem_pattern
     options.graph_optimization_level = _LEVELS[tuning.level if optimize else GraphLevel.NONE]
+    for pool in ("intra_op", "inter_op"):  # a thread that waits leaves its core to others
+        options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
     # fatal only: errors come as exceptions too, and a client could flood the log with refused runs
     options.log_severity_level = 4
     options.add_session_config_entry(_RECORD_PLACEMENT, "1")
