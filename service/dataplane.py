@@ -3,6 +3,7 @@
 Knows no wire format and no status: a transport decodes, asks here, and encodes.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -18,6 +19,7 @@ from service.log_settings import LogControl, LogSettings
 from service.model_config import config_of
 from service.provenance import provenance_of, wants_provenance
 from service.registry import Registry, ServedModel, State, VersionEntry
+from service.runner import Computed
 from service.shared_memory import Regions, claim
 from service.statistics import Passage, Statistics
 from service.trace_control import TraceControl
@@ -231,23 +233,41 @@ class DataPlane:
         """
         if passage is None:
             with model.recorder.begin() as own:
-                return await self._infer(model, request, own)
-        return await self._infer(model, request, passage)
-
-    async def _infer(
-        self, model: ServedModel, request: InferenceRequest, passage: Passage
-    ) -> InferenceReply:
-        if request.shared_inputs or request.shared_outputs:
+                return await self.infer(model, request, own)
+        if request.is_shared:
             return await self._infer_shared(model, request, passage)
-        is_told = wants_provenance(request.parameters, by_default=self._provenance)
+        computed = await self.begin(model, request, passage)
+        return self.finish(model, request, passage, computed)
+
+    def begin(
+        self, model: ServedModel, request: InferenceRequest, passage: Passage
+    ) -> asyncio.Future[Computed]:
+        """The first half of `infer`, for a request without shared memory: begin to compute.
+
+        Returns:
+            For `finish`. To cancel it says that nobody waits any more.
+
+        Raises:
+            ParameterInvalid: as `infer`.
+            Overloaded: as `infer`.
+            EngineFailed: as `infer`, which the future may be, too.
+            RequestQuarantined: as `infer`, which the future may be, too.
+        """
+        wants_provenance(request.parameters, by_default=False)  # refused before it is computed
         passage.decoded()
         parameters = request.parameters
-        computed = await model.runner.run(
+        return model.runner.submit(
             request.inputs,
             request.outputs,
             priority=_number(parameters.get("priority")),
             timeout_us=_number(parameters.get("timeout")),
         )
+
+    def finish(
+        self, model: ServedModel, request: InferenceRequest, passage: Passage, computed: Computed
+    ) -> InferenceReply:
+        """The second half: the reply to what was computed."""
+        is_told = wants_provenance(request.parameters, by_default=self._provenance)
         rows = model.signature.rows(request.inputs)
         times = computed.times
         passage.computed(times, rows=rows, inferences=rows if model.has_batch else 1)
@@ -269,7 +289,7 @@ class DataPlane:
         shared = claim(self.regions, request)
         inputs = {**request.inputs, **await shared.read()}
         travelling = replace(request, inputs=inputs, shared_inputs={}, shared_outputs={})
-        reply = await self._infer(model, travelling, passage)
+        reply = await self.infer(model, travelling, passage)
         return replace(reply, outputs=await shared.write(reply.outputs))
 
 

@@ -70,6 +70,11 @@ class InferenceRequest:
     shared_inputs: Mapping[str, SharedInput] = field(default_factory=dict)
     shared_outputs: Mapping[str, Placement] = field(default_factory=dict)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether a tensor of it is in shared memory."""
+        return bool(self.shared_inputs or self.shared_outputs)
+
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:

@@ -1,5 +1,6 @@
 """What computes the requests of a model version, as the data plane sees it. Computes nothing."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -34,15 +35,15 @@ class Runner(Protocol):
 
     watch: Watch
 
-    async def run(
+    def submit(
         self,
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str],
         *,
         priority: int = 0,
         timeout_us: int = 0,
-    ) -> Computed:
-        """Compute the wanted outputs.
+    ) -> "asyncio.Future[Computed]":
+        """Begin to compute the wanted outputs, on the running event loop.
 
         Args:
             inputs: an array for each input.
@@ -50,13 +51,17 @@ class Runner(Protocol):
             priority: those with a smaller one go first; 0 goes last.
             timeout_us: microseconds after which nobody waits for it any more; 0 is never.
 
+        Returns:
+            Of the answer; whoever does not wait for it any more cancels it. It fails with
+            `InferenceRefused` where the model cannot compute these values, `TimeoutExpired` where
+            the time was over, `EngineFailed` where what computes is gone, `RequestQuarantined`
+            where that did not survive these values, twice, and `bundle.RunFailed` where the model
+            failed for another reason.
+
         Raises:
-            InferenceRefused: the model cannot compute these values.
             Overloaded: too many wait already.
-            TimeoutExpired: the time was over.
             EngineFailed: what computes is not there.
-            RequestQuarantined: what computes did not survive these values, twice.
-            bundle.RunFailed: the model failed for another reason.
+            RequestQuarantined: what computes did not survive these values before.
         """
         ...
 

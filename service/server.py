@@ -15,6 +15,7 @@ from service.engine import Zygote
 from service.errors import ProviderMissing
 from service.grpc.server import GrpcServer
 from service.http import create_app
+from service.http.express import Express
 from service.http.monitoring import create_monitoring_app
 from service.http.server import HttpServer, bind
 from service.lifecycle import Service
@@ -60,6 +61,7 @@ def serve(settings: Settings) -> None:
             settings,
             listener=listener,
             context=tls.context() if tls else None,
+            express=Express.of(settings, service),
         )
         servers = [http]
         if for_metrics is not None:
@@ -112,7 +114,7 @@ async def _stop_together(
 
 def _check_provider(settings: Settings) -> None:
     try:
-        resolve(settings.provider)
+        resolve(settings.policy)
     except ProviderUnavailable as err:
         raise ProviderMissing(str(err)) from err
 

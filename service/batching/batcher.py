@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import structlog
@@ -81,44 +82,38 @@ class Batcher:
         self._is_broken = False
         self._down = ""
 
-    async def run(
+    def submit(
         self,
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str],
         *,
         priority: int = 0,
         timeout_us: int = 0,
-    ) -> Computed:
+    ) -> asyncio.Future[Computed]:
         """Compute the wanted outputs; see `Runner`."""
         loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Computed] = loop.create_future()
         job = Job(
             inputs,
             tuple(outputs),
             urgency=priority or LEAST_URGENT,
             submitted_ns=time.perf_counter_ns(),
-            answer=loop.create_future(),
+            answer=answer,
         )
         if self._down:
             raise EngineFailed(self._down)
         self._quarantine.check(job)
         self._admission.enter()
-        timer = None
+        answer.add_done_callback(partial(self._leave, job))
         if timeout_us:
             timer = loop.call_later(timeout_us / 1e6, self._expire, job, timeout_us)
-        try:
-            for part in job.parts(self._rows if self._rows > _ALONE else 0):
-                self._queue.add(part)
-            if self._soon is None and len(self._running) < self._engine.at_once:
-                # after everything that came in this turn of the loop, so that it goes together
-                self._soon = loop.call_soon(self._ring)
-            return await job.answer
-        except asyncio.CancelledError:
-            self._abandon(job)
-            raise
-        finally:
-            self._admission.leave()
-            if timer is not None:
-                timer.cancel()
+            answer.add_done_callback(lambda _: timer.cancel())
+        for part in job.parts(self._rows if self._rows > _ALONE else 0):
+            self._queue.add(part)
+        if self._soon is None and len(self._running) < self._engine.at_once:
+            # after everything that came in this turn of the loop, so that it goes together
+            self._soon = loop.call_soon(self._ring)
+        return answer
 
     async def close(self) -> None:
         """Run no more; whoever waits learns of it."""
@@ -270,6 +265,11 @@ class Batcher:
             self._down = ""
             self.watch.up()
         self._dispatch()
+
+    def _leave(self, job: Job, answer: asyncio.Future[Computed]) -> None:
+        self._admission.leave()
+        if answer.cancelled():
+            self._abandon(job)
 
     def _expire(self, job: Job, timeout_us: int) -> None:
         if not job.is_over:

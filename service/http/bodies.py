@@ -11,7 +11,10 @@ from fastapi import Request
 from service.errors import BodyCorrupt, BodyTooLarge, excerpt
 from service.http.compression import content_coding, decompress
 
-__all__ = ["read_body", "read_header_length"]
+__all__ = ["QUICK_JSON_BYTES", "read_body", "read_header_length"]
+
+QUICK_JSON_BYTES = 1 << 20
+"""JSON that is read in some milliseconds; more of it would keep other requests waiting."""
 
 _QUICK_BYTES = 1 << 16
 """Compressed bytes that take less time than handing them to another thread and back."""

@@ -8,12 +8,14 @@ import asyncio
 import socket
 import sys
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import httptools
+from fastapi import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.http.errors import error_response
+from service.http.express import Exchange, Express
 
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol"]
 
@@ -25,6 +27,11 @@ _CHUNK_FRAMING: Final = 16
 """Bytes that a chunk may have beside its content and count as nothing."""
 
 _VERSIONS: Final = ("1.0", "1.1")
+_SMALL_BYTES: Final = 2**16
+"""That are copied in less time than a call of the system takes."""
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus
+}
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -45,6 +52,12 @@ class BoundedProtocol(HttpToolsProtocol):
     _first = 0  # of them when the request began
     _surplus = 0  # bytes since the request, or its body, began that are no content
     _timer: asyncio.TimerHandle | None = None
+    _exchange: Exchange | None = None  # whose body is coming
+    _asked: Exchange | None = None  # whose answer is coming
+
+    def __init__(self, *args: Any, express: Express | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._express = express
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected; uvicorn narrows the transport's type as well."""
@@ -58,6 +71,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
         self._stop_waiting()
+        if self._express is not None and self._exchange is not None:
+            self._express.give_up(self._exchange)
+        if self._asked is not None:
+            self._asked.abandon()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -96,7 +113,11 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("too large a head")
         if self._is_upgrade():
             return
-        super().on_headers_complete()
+        self._exchange = self._take()
+        if self._exchange is None:
+            super().on_headers_complete()
+        else:
+            self.cycle = self._exchange  # type: ignore[assignment]  # has what is asked of one
         self._in_head, self._in_body, self._has_begun = False, True, True
         self._surplus = 0
         self.headers = []  # trailers would go to those of the request
@@ -104,13 +125,40 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._surplus = max(0, self._surplus - len(body) - _CHUNK_FRAMING)
-        super().on_body(body)
+        if self._exchange is None:
+            super().on_body(body)
+        else:
+            self._exchange.body.append(body)
 
     def on_message_complete(self) -> None:
         """The end of the body."""
         if not self._is_upgrade():
             self._in_body = False
-            super().on_message_complete()
+            exchange, self._exchange = self._exchange, None
+            if exchange is None or self._express is None:
+                super().on_message_complete()
+            else:
+                self._asked = exchange
+                self._express.begin(exchange)
+
+    def reply(self, exchange: Exchange, response: Response) -> None:
+        """Send the response to a request that did not go to the app."""
+        self._asked = None
+        exchange.response_started = exchange.response_complete = True
+        if not self.transport.is_closing():
+            lines = [_STATUS_LINES[response.status_code]]
+            headers = [*self.server_state.default_headers, *response.raw_headers]
+            lines += [b"%b: %b" % header for header in headers]
+            if not exchange.keep_alive:
+                lines.append(b"connection: close")
+            head = b"\r\n".join([*lines, b"", b""])
+            if len(response.body) <= _SMALL_BYTES:
+                self.transport.write(head + response.body)
+            else:
+                self.transport.writelines((head, response.body))
+            if not exchange.keep_alive:
+                self.transport.close()
+        self.on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """What was sent cannot be read on; ``msg`` is uvicorn's own text and not used.
@@ -145,6 +193,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self.parser = httptools.HttpRequestParser(self)
             return b"\r\n".join([*lines, b"", data[err.args[0] :]])
         return b""
+
+    def _take(self) -> Exchange | None:
+        """The request whose head is there, if it need not go to the app."""
+        if (
+            self._express is None
+            or self._is_answering()
+            or self.flow.write_paused
+            or self.parser.get_method() != b"POST"
+            or self.parser.get_http_version() != "1.1"
+            or not self.parser.should_keep_alive()
+        ):
+            return None
+        return self._express.take(self, self.url, self.headers)
 
     def _is_upgrade(self) -> bool:
         # the parser calls a request to be a proxy the same, and uvicorn refuses its target

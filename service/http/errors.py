@@ -33,6 +33,7 @@ __all__ = [
     "install_error_handlers",
     "internal_error",
     "refusal",
+    "response_to",
     "status_of",
 ]
 
@@ -88,21 +89,29 @@ def _headers_of(error: ServiceError) -> Mapping[str, str] | None:
     return _HEADERS.get(type(error))
 
 
-def refusal(request: Request, error: Exception) -> Response:
-    """The reply to a request that is not answered.
-
-    Raises:
-        Exception: the same error, where it is none of the client's.
-    """
-    request.scope[ERROR_KEY] = str(error)
-    failed(error)
+def response_to(error: Exception) -> Response | None:
+    """The reply to a request that is not answered; ``None`` where it is none of the client's."""
     if isinstance(error, HTTPException):
         return error_response(error.status_code, error.detail, headers=error.headers)
     if isinstance(error, ServiceError):
         status = status_of(type(error))
         if status is not HTTPStatus.INTERNAL_SERVER_ERROR:
             return error_response(status, str(error), headers=_headers_of(error))
-    raise error
+    return None
+
+
+def refusal(request: Request, error: Exception) -> Response:
+    """The same, and a note for the request's log and trace.
+
+    Raises:
+        Exception: the same error, where it is none of the client's.
+    """
+    request.scope[ERROR_KEY] = str(error)
+    failed(error)
+    response = response_to(error)
+    if response is None:
+        raise error
+    return response
 
 
 def install_error_handlers(app: FastAPI) -> None:

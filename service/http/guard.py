@@ -4,7 +4,7 @@ It stands behind the routing, so that there is no second reading of paths that c
 one that finds the endpoint.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.guard import PASSED_ON_BY, Caller, Guard
 from service.permissions import Need, need_of_route
 
-__all__ = ["guard_routes", "guarded", "require_guards"]
+__all__ = ["caller_of", "guard_routes", "guarded", "require_guards"]
 
 
 def guard_routes(app: FastAPI, guard: Guard) -> None:
@@ -44,6 +44,17 @@ def guarded(app: ASGIApp, route: Route | Mount, guard: Guard) -> ASGIApp:
     return _Guarded(app, guard, {verb: _need(verb, route) for verb in _verbs(route)})
 
 
+def caller_of(raw_headers: Sequence[tuple[bytes, bytes]]) -> Caller:
+    """What a request shows of its client; the names of its headers are in lower case."""
+    headers = Headers(raw=list(raw_headers))
+    return Caller(
+        authorizations=headers.getlist("authorization"),
+        hosts=headers.getlist("host"),
+        origins=headers.getlist("origin"),
+        was_passed_on=not PASSED_ON_BY.isdisjoint(headers),
+    )
+
+
 def require_guards(app: FastAPI) -> None:
     """Make sure that no route was added since.
 
@@ -68,7 +79,7 @@ class _Guarded:
         if need is None:  # a route refuses other verbs itself; what is mounted is asked here
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET, HEAD"})
         if not self._guard.lets_everybody(need):
-            self._guard.check(need, _caller(scope))
+            self._guard.check(need, caller_of(scope["headers"]))
         await self._app(scope, receive, send)
 
 
@@ -91,13 +102,3 @@ def _need(verb: str, route: Route | Mount) -> Need:
     if need is None:
         raise LookupError(f"the route {verb} {route.path} is not in service/permissions.py")
     return need
-
-
-def _caller(scope: Scope) -> Caller:
-    headers = Headers(scope=scope)
-    return Caller(
-        authorizations=headers.getlist("authorization"),
-        hosts=headers.getlist("host"),
-        origins=headers.getlist("origin"),
-        was_passed_on=not PASSED_ON_BY.isdisjoint(headers),
-    )

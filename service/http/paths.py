@@ -7,10 +7,20 @@ from fastapi import Path
 
 from service.errors import VersionUnknown, excerpt
 
-__all__ = ["MODEL", "MODEL_VERSION", "ModelName", "Version", "parse_version"]
+__all__ = [
+    "INFER",
+    "INFER_VERSION",
+    "MODEL",
+    "MODEL_VERSION",
+    "ModelName",
+    "Version",
+    "parse_version",
+]
 
 MODEL = "/v2/models/{model}"
 MODEL_VERSION = "/v2/models/{model}/versions/{version}"
+INFER = f"{MODEL}/infer"
+INFER_VERSION = f"{MODEL_VERSION}/infer"
 
 ModelName = Annotated[str, Path(description="The model's name.", examples=["resnet"])]
 Version = Annotated[str, Path(description="A version of it, a number.", examples=["1"])]

@@ -4,12 +4,14 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
 
 from service.errors import AddressUnavailable
 from service.http.connection import BoundedProtocol
+from service.http.express import Express
 from service.settings import Settings
 
 __all__ = ["HttpServer", "bind"]
@@ -23,6 +25,7 @@ class HttpServer(uvicorn.Server):
         settings: of the service.
         listener: that it listens on; whoever gives it closes it.
         context: for TLS; not encrypted without one.
+        express: answers what need not go to the app; all of it goes there without one.
 
     Attributes:
         host: that it listens on, as URLs have it.
@@ -36,11 +39,12 @@ class HttpServer(uvicorn.Server):
         *,
         listener: socket.socket,
         context: ssl.SSLContext | None,
+        express: Express | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=BoundedProtocol,
+                http=partial(BoundedProtocol, express=express),  # type: ignore[arg-type]
                 ssl_context_factory=None if context is None else lambda _, __: context,
                 log_config=None,
                 access_log=False,

@@ -138,15 +138,23 @@ class Passage:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.end(exc_type)
+
+    def end(self, error: type[BaseException] | None = None) -> None:
+        """The request is over: what leaving the context does.
+
+        Args:
+            error: why it was not answered.
+        """
         self._recorder.end()
         took = time.perf_counter_ns() - self._began
         counters, times = self._counters, self._times
         trace = current_trace()
         if trace is not None:
             trace.passed(self._parts(ended_ns=self._began + took))
-        if exc_type is not None or times is None:
+        if error is not None or times is None:
             counters.fail_ns += took
-            counters.failures[_reason(exc_type)] += 1
+            counters.failures[_reason(error)] += 1
             return
         taken_apart = self._decoded - self._began
         written = self._began + took - self._computed

@@ -88,6 +88,11 @@ class Tracing:
         self._make_trace = SpanTrace
         self._tracer = self._provider.get_tracer("normserve", normserve_version())
 
+    @property
+    def is_on(self) -> bool:
+        """Whether requests are traced, as far as the settings say so."""
+        return self._tracer is not None
+
     def open(self, incoming: Incoming) -> "SpanTrace | None":
         """The trace of a request that has just come, ``None`` where tracing is off.
 

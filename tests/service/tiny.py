@@ -1,5 +1,6 @@
 """Tiny ONNX models, repositories of them, and a live server, for the tests of the service."""
 
+import asyncio
 import hashlib
 import threading
 import time
@@ -198,6 +199,10 @@ def report(of: Consistency, *, yardstick: Yardstick | None = None, **certificate
 
 class Runner:
     """What a test computes with in a model's place; `run` is the test's."""
+
+    def submit(self, inputs, outputs, *, priority=0, timeout_us=0):
+        computing = self.run(inputs, outputs, priority=priority, timeout_us=timeout_us)
+        return asyncio.ensure_future(computing)
 
     async def close(self) -> None:
         """There is nothing to end."""

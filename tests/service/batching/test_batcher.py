@@ -31,7 +31,7 @@ def batcher(engine, *, most=8, inside=100, turns=None, **plan):
 
 async def answers(subject, *requests):
     """The answers to requests that come in one turn of the loop."""
-    computed = await asyncio.gather(*(subject.run(rows(*request), ["y"]) for request in requests))
+    computed = await asyncio.gather(*(subject.submit(rows(*request), ["y"]) for request in requests))
     return [c.outputs["y"].ravel().tolist() for c in computed]
 
 
@@ -44,10 +44,10 @@ async def test_what_comes_together_runs_together_and_each_gets_its_own_rows():
 async def test_a_free_runner_waits_for_nobody():
     engine = FakeEngine(is_held=True)
     subject = batcher(engine)
-    first = asyncio.create_task(subject.run(rows(1), ["y"]))
+    first = subject.submit(rows(1), ["y"])
     await turns_of_the_loop()
     assert engine.sizes == [1]
-    later = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (2, 3)]
+    later = [subject.submit(rows(n), ["y"]) for n in (2, 3)]
     await turns_of_the_loop()
     assert engine.sizes == [1]
     engine.settle(0)
@@ -60,7 +60,7 @@ async def test_a_free_runner_waits_for_nobody():
 async def test_as_many_runs_at_once_as_the_engine_can():
     engine = FakeEngine(is_held=True, at_once=2)
     subject = batcher(engine, most=1)
-    tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2, 3)]
+    tasks = [subject.submit(rows(n), ["y"]) for n in (1, 2, 3)]
     await turns_of_the_loop()
     assert engine.sizes == [1, 1]
     for index in range(3):
@@ -114,10 +114,10 @@ async def test_only_equal_shapes_and_outputs_share_a_run():
     subject = batcher(engine)
     wide = {"x": np.ones((1, 2), np.float32)}
     await asyncio.gather(
-        subject.run(rows(1), ["y"]),
-        subject.run(wide, ["y"]),
-        subject.run(rows(2), ["y"]),
-        subject.run(rows(3), ["y", "z"]),
+        subject.submit(rows(1), ["y"]),
+        subject.submit(wide, ["y"]),
+        subject.submit(rows(2), ["y"]),
+        subject.submit(rows(3), ["y", "z"]),
     )
     assert [feeds["x"].shape for feeds in engine.runs] == [(2, 1), (1, 2), (1, 1)]
 
@@ -127,7 +127,7 @@ async def test_inputs_without_common_rows_run_alone():
     engine.give = lambda outputs: {"y": np.float32(7)}
     subject = batcher(engine)
     odd = {"x": np.ones((1, 1), np.float32), "w": np.ones((3, 1), np.float32)}
-    computed = await asyncio.gather(subject.run(odd, ["y"]), subject.run(odd, ["y"]))
+    computed = await asyncio.gather(subject.submit(odd, ["y"]), subject.submit(odd, ["y"]))
     assert [c.outputs["y"] for c in computed] == [7, 7]
 
 
@@ -135,7 +135,7 @@ async def test_no_rows_are_a_request_too():
     engine = FakeEngine()
     empty = {"x": np.empty((0, 1), np.float32)}
     subject = batcher(engine)
-    none, one = await asyncio.gather(subject.run(empty, ["y"]), subject.run(rows(1), ["y"]))
+    none, one = await asyncio.gather(subject.submit(empty, ["y"]), subject.submit(rows(1), ["y"]))
     assert none.outputs["y"].shape == (0, 1)
     assert one.outputs["y"].tolist() == [[2]]
     assert sorted(engine.sizes) == [0, 1]
@@ -144,10 +144,10 @@ async def test_no_rows_are_a_request_too():
 async def test_the_urgent_go_first_and_those_that_say_nothing_last():
     engine = FakeEngine(is_held=True)
     subject = batcher(engine, most=1)
-    tasks = [asyncio.create_task(subject.run(rows(0), ["y"]))]
+    tasks = [subject.submit(rows(0), ["y"])]
     await turns_of_the_loop()
     for value, priority in ((1, 0), (2, 7), (3, 1), (4, 7)):
-        tasks.append(asyncio.create_task(subject.run(rows(value), ["y"], priority=priority)))
+        tasks.append(subject.submit(rows(value), ["y"], priority=priority))
     for index in range(5):
         await turns_of_the_loop()
         engine.settle(index)
@@ -162,7 +162,7 @@ async def test_each_is_told_its_own_times_and_place():
     engine.settle = lambda index: engine.futures[index].set_result(
         Run({"y": engine.runs[index]["x"]}, begun + 10**9, begun + 3 * 10**9)
     )
-    one, two = await asyncio.gather(subject.run(rows(1, 2), ["y"]), subject.run(rows(3), ["y"]))
+    one, two = await asyncio.gather(subject.submit(rows(1, 2), ["y"]), subject.submit(rows(3), ["y"]))
     assert (one.times.batch_size, one.times.first_row) == (3, 0)
     assert (two.times.batch_size, two.times.first_row) == (3, 2)
     assert one.times.compute == 2 * 10**9
@@ -205,7 +205,7 @@ class TestAFailure:
         engine.failures[5.0] = lambda: InputInvalid("index 9 is out of range.")
         subject = batcher(engine)
         results = await asyncio.gather(
-            *(subject.run(rows(n), ["y"]) for n in range(1, 9)), return_exceptions=True
+            *(subject.submit(rows(n), ["y"]) for n in range(1, 9)), return_exceptions=True
         )
         assert [type(r) for r in results].count(InferenceRefused) == 1
         assert isinstance(results[4], InferenceRefused)
@@ -263,20 +263,20 @@ class TestALostRun:
         engine.failures[2.0] = lambda: RunLost("the model's process ended during the run")
         subject = batcher(engine)
         results = await asyncio.gather(
-            *(subject.run(rows(n), ["y"]) for n in (1, 2, 3)), return_exceptions=True
+            *(subject.submit(rows(n), ["y"]) for n in (1, 2, 3)), return_exceptions=True
         )
         assert isinstance(results[1], RequestQuarantined)
         assert [results[0].outputs["y"][0, 0], results[2].outputs["y"][0, 0]] == [2, 6]
         runs = len(engine.runs)
         with pytest.raises(RequestQuarantined, match="not tried again for"):
-            await subject.run(rows(2), ["y"])
+            await subject.submit(rows(2), ["y"])
         assert len(engine.runs) == runs
         assert await answers(subject, (1,)) == [[2]]
 
     async def test_suspects_run_with_nothing_beside_them(self):
         engine = FakeEngine(is_held=True, at_once=2)
         subject = batcher(engine, most=1)
-        tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2, 3)]
+        tasks = [subject.submit(rows(n), ["y"]) for n in (1, 2, 3)]
         await turns_of_the_loop()
         for future in engine.futures[:2]:
             future.set_exception(RunLost("ended"))
@@ -293,7 +293,7 @@ class TestWhoGoes:
     async def test_a_caller_that_left_takes_its_request_with_it(self):
         engine = FakeEngine(is_held=True)
         subject = batcher(engine, most=1)
-        tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2, 3)]
+        tasks = [subject.submit(rows(n), ["y"]) for n in (1, 2, 3)]
         await turns_of_the_loop()
         tasks[1].cancel()
         await turns_of_the_loop()
@@ -306,7 +306,7 @@ class TestWhoGoes:
     async def test_others_go_on_where_what_is_to_be_run_again_is_not_waited_for(self):
         engine = FakeEngine(is_held=True)
         subject = batcher(engine, most=2)
-        tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2, 3)]
+        tasks = [subject.submit(rows(n), ["y"]) for n in (1, 2, 3)]
         await turns_of_the_loop()
         for task in tasks[:2]:
             task.cancel()
@@ -318,7 +318,7 @@ class TestWhoGoes:
     async def test_a_run_that_nobody_waits_for_is_ended(self):
         engine = FakeEngine(is_held=True)
         subject = batcher(engine)
-        tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2)]
+        tasks = [subject.submit(rows(n), ["y"]) for n in (1, 2)]
         await turns_of_the_loop()
         tasks[0].cancel()
         await turns_of_the_loop()
@@ -326,7 +326,7 @@ class TestWhoGoes:
         tasks[1].cancel()
         await turns_of_the_loop()
         assert engine.futures[0].cancelled()
-        third = asyncio.create_task(subject.run(rows(3), ["y"]))
+        third = subject.submit(rows(3), ["y"])
         await turns_of_the_loop()
         engine.settle(1)
         assert (await third).outputs["y"] == 6
@@ -334,10 +334,10 @@ class TestWhoGoes:
     async def test_a_request_leaves_the_queue_when_its_time_is_over(self):
         engine = FakeEngine(is_held=True)
         subject = batcher(engine, most=1)
-        first = asyncio.create_task(subject.run(rows(1), ["y"]))
+        first = subject.submit(rows(1), ["y"])
         await turns_of_the_loop()
         with pytest.raises(TimeoutExpired, match="10000 µs"):
-            await subject.run(rows(2), ["y"], timeout_us=10_000)
+            await subject.submit(rows(2), ["y"], timeout_us=10_000)
         engine.settle(0)
         await first
         await turns_of_the_loop()
@@ -346,14 +346,14 @@ class TestWhoGoes:
     async def test_more_than_may_come_in_are_told_when_to_come_again(self):
         engine = FakeEngine(is_held=True)
         subject = batcher(engine, inside=1)
-        first = asyncio.create_task(subject.run(rows(1), ["y"]))
+        first = subject.submit(rows(1), ["y"])
         await turns_of_the_loop()
         with pytest.raises(Overloaded, match="try again in 1 s") as refusal:
-            await subject.run(rows(2), ["y"])
+            await subject.submit(rows(2), ["y"])
         assert refusal.value.retry_after_s == 1
         engine.settle(0)
         await first
-        second = asyncio.create_task(subject.run(rows(2), ["y"]))
+        second = subject.submit(rows(2), ["y"])
         await turns_of_the_loop()
         engine.settle(1)
         await second
@@ -364,8 +364,8 @@ class TestTurns:
         turns = Turns(1)
         one, other = FakeEngine(is_held=True), FakeEngine(is_held=True)
         first, second = batcher(one, most=1, turns=turns), batcher(other, most=1, turns=turns)
-        tasks = [asyncio.create_task(first.run(rows(n), ["y"])) for n in (1, 2)]
-        tasks += [asyncio.create_task(second.run(rows(n), ["y"])) for n in (3, 4)]
+        tasks = [first.submit(rows(n), ["y"]) for n in (1, 2)]
+        tasks += [second.submit(rows(n), ["y"]) for n in (3, 4)]
         order = []
         for _ in range(4):
             await turns_of_the_loop()
@@ -380,7 +380,7 @@ class TestTurns:
         turns = Turns(2)
         engine = FakeEngine(is_held=True, at_once=2)
         subject = batcher(engine, most=1, turns=turns)
-        tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2)]
+        tasks = [subject.submit(rows(n), ["y"]) for n in (1, 2)]
         await turns_of_the_loop()
         assert turns.free == 0
         tasks[0].cancel()
@@ -396,7 +396,7 @@ class TestAProcessThatIsGone:
         engine = FakeEngine()
         subject = batcher(engine, turns=turns)
         engine.is_up = False
-        task = asyncio.create_task(subject.run(rows(1), ["y"]))
+        task = subject.submit(rows(1), ["y"])
         await turns_of_the_loop()
         assert engine.runs == []
         assert turns.free == 1
@@ -410,13 +410,13 @@ class TestAProcessThatIsGone:
         told = []
         subject.watch = Watch(down=told.append, up=lambda: told.append("up"))
         engine.is_up = False
-        task = asyncio.create_task(subject.run(rows(1), ["y"]))
+        task = subject.submit(rows(1), ["y"])
         await turns_of_the_loop()
         engine.watch.down("its file is gone")
         with pytest.raises(EngineFailed, match="its file is gone"):
             await task
         with pytest.raises(EngineFailed, match="its file is gone"):
-            await subject.run(rows(2), ["y"])
+            await subject.submit(rows(2), ["y"])
         engine.is_up = True
         engine.watch.up()
         assert await answers(subject, (3,)) == [[6]]
@@ -425,12 +425,13 @@ class TestAProcessThatIsGone:
     async def test_who_comes_after_the_end_is_told_and_so_is_who_waits(self):
         engine = FakeEngine(is_held=True)
         subject = batcher(engine, most=1)
-        tasks = [asyncio.create_task(subject.run(rows(n), ["y"])) for n in (1, 2)]
+        tasks = [subject.submit(rows(n), ["y"]) for n in (1, 2)]
         await turns_of_the_loop()
         await subject.close()
         assert engine.is_closed
-        for request in (tasks[1], subject.run(rows(3), ["y"])):
-            with pytest.raises(EngineFailed, match="taken out of service"):
-                await asyncio.wait_for(request, 5)
+        with pytest.raises(EngineFailed, match="taken out of service"):
+            await asyncio.wait_for(tasks[1], 5)
+        with pytest.raises(EngineFailed, match="taken out of service"):
+            subject.submit(rows(3), ["y"])
         engine.settle(0)
         await tasks[0]

@@ -1,0 +1,313 @@
+"""The quick way of infer requests: from the connection to the data plane and back.
+
+An app is asked with a scope, a task and messages for each request, which takes many times what a
+small model does. Here a request is its headers and its body, and its answer is bytes. Requests
+about which nothing is out of the ordinary come this way, and get the answer that the app's route
+would give them: the codec, the data plane, the guard, the errors, the log and the counts are the
+same. All others are the app's.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Protocol, Self
+
+import structlog
+from fastapi import Response
+
+from service.codec import DecodedRequest, decode_raw_request, decode_request
+from service.dataplane import DataPlane
+from service.errors import ServiceError
+from service.guard import Guard
+from service.http.bodies import QUICK_JSON_BYTES
+from service.http.compression import Coding, negotiate
+from service.http.errors import internal_error, response_to
+from service.http.guard import caller_of
+from service.http.paths import INFER, INFER_VERSION
+from service.http.replies import is_quick, response_of
+from service.inference import InferenceReply
+from service.lifecycle import Service
+from service.metrics import Traffic
+from service.permissions import Need
+from service.registry import ServedModel
+from service.request_log import log_request, request_id_of
+from service.runner import Computed
+from service.settings import Settings
+from service.statistics import Passage
+from service.tracing import Tracing
+
+__all__ = ["Connection", "Exchange", "Express"]
+
+_PATH: Final = re.compile(rb"/v2/models/([\w.-]+)(?:/versions/([1-9][0-9]{0,17}))?/infer")
+_NUMBER: Final = re.compile(rb"[0-9]{1,19}")
+_OUT_OF_THE_ORDINARY: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding"})
+_CLIENT_WENT_AWAY: Final = 499
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Connection(Protocol):
+    """Where a request came from."""
+
+    def reply(self, exchange: "Exchange", response: Response) -> None:
+        """Send the response to a request, unless the client has gone."""
+        ...
+
+
+class Exchange:
+    """One request on this way, and what becomes of it.
+
+    It stands in the place of uvicorn's cycle while its connection waits for the answer, and has
+    what uvicorn asks of that.
+
+    Args:
+        connection: that it came on.
+        model: name of the model.
+        version: of the model, as in the path.
+        headers: of the request, by their names in lower case.
+
+    Attributes:
+        body: the pieces that have come.
+        keep_alive: whether the connection stays open after the answer.
+        response_complete: whether it was answered.
+        response_started: the same.
+        disconnected: whether the client has gone.
+        message_event: nobody waits for it.
+    """
+
+    message_event = asyncio.Event()
+
+    def __init__(
+        self,
+        connection: Connection,
+        model: str,
+        version: str | None,
+        headers: dict[bytes, bytes],
+        *,
+        coding: Coding | None,
+        header_length: int | None,
+    ) -> None:
+        self.connection = connection
+        self.model = model
+        self.version = version
+        self.coding = coding
+        self.header_length = header_length
+        self.request_id = request_id_of(headers.get(b"x-request-id", b"").decode("latin-1"))
+        self.began = time.perf_counter()
+        self.body: list[bytes] = []
+        self.bytes_in = 0
+        self.keep_alive = True
+        self.response_complete = self.response_started = self.disconnected = False
+        self.answer: asyncio.Future[Computed] | asyncio.Task[InferenceReply] | None = None
+
+    @property
+    def path(self) -> str:
+        """As it was asked for."""
+        version = "" if self.version is None else f"/versions/{self.version}"
+        return f"/v2/models/{self.model}{version}/infer"
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more."""
+        if self.answer is not None:
+            self.answer.cancel()
+
+
+class Express:
+    """Answers such requests.
+
+    Args:
+        plane: what they ask.
+        guard: before it.
+        traffic: counts what is answered.
+        tracing: while it is on, nothing comes this way.
+        max_request_bytes: bytes that a body may have.
+        compression_level: of the replies; 0 is none.
+    """
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        *,
+        guard: Guard,
+        traffic: Traffic,
+        tracing: Tracing,
+        max_request_bytes: int,
+        compression_level: int,
+    ) -> None:
+        self._plane = plane
+        self._guard = guard
+        self._traffic = traffic
+        self._tracing = tracing
+        self._most = max_request_bytes
+        self._level = compression_level
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def of(cls, settings: Settings, service: Service) -> Self:
+        """The one that goes with the app of `create_app`."""
+        return cls(
+            service.plane,
+            guard=service.guard,
+            traffic=service.traffic,
+            tracing=service.tracing,
+            max_request_bytes=settings.max_request_bytes,
+            compression_level=settings.compression_level,
+        )
+
+    def take(
+        self, connection: Connection, url: bytes, headers: Sequence[tuple[bytes, bytes]]
+    ) -> Exchange | None:
+        """A request whose head has come; ``None`` where it is for the app."""
+        found = _PATH.fullmatch(url)
+        fields = dict(headers)
+        if (
+            found is None
+            or self._tracing.is_on
+            or len(fields) != len(headers)
+            or not _OUT_OF_THE_ORDINARY.isdisjoint(fields)
+        ):
+            return None
+        size = _number(fields.get(b"content-length"))
+        header_length = _number(fields.get(b"inference-header-content-length"))
+        if size is None or size > self._most:
+            return None
+        if header_length is None and b"inference-header-content-length" in fields:
+            return None
+        if (size if header_length is None else header_length) > QUICK_JSON_BYTES:
+            return None
+        model = found[1].decode()
+        version = None if found[2] is None else found[2].decode()
+        try:
+            if not self._guard.lets_everybody(Need.INFER):
+                self._guard.check(Need.INFER, caller_of(headers))
+            self._plane.model(model, None if version is None else int(version))
+        except ServiceError:
+            return None
+        accepted = fields.get(b"accept-encoding", b"").decode("latin-1")
+        return Exchange(
+            connection,
+            model,
+            version,
+            fields,
+            coding=negotiate(accepted) if self._level else None,
+            header_length=header_length,
+        )
+
+    def give_up(self, exchange: Exchange) -> None:
+        """The client has gone before its request was whole."""
+        self._count(exchange, _CLIENT_WENT_AWAY, bytes_out=0)
+
+    def begin(self, exchange: Exchange) -> None:
+        """Answer a request that is whole."""
+        body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
+        exchange.body.clear()
+        exchange.bytes_in = len(body)
+        try:
+            version = exchange.version
+            model = self._plane.model(exchange.model, None if version is None else int(version))
+        except ServiceError as err:  # it was there when the head came
+            self._fail(exchange, err)
+            return
+        passage = model.recorder.begin()
+        try:
+            decoded = (
+                decode_raw_request(body, model.signature)
+                if exchange.header_length == 0
+                else decode_request(body, model.signature, header_length=exchange.header_length)
+            )
+            request = decoded.request
+            answer = (
+                asyncio.ensure_future(self._plane.infer(model, request, passage))
+                if request.is_shared
+                else self._plane.begin(model, request, passage)
+            )
+        # the edge of the process, as in the app: a bug costs this request a 500
+        except Exception as err:  # noqa: BLE001
+            passage.end(type(err))
+            self._fail(exchange, err)
+            return
+        exchange.answer = answer
+        answer.add_done_callback(partial(self._answered, exchange, model, decoded, passage))
+
+    def _answered(
+        self,
+        exchange: Exchange,
+        model: ServedModel,
+        decoded: DecodedRequest,
+        passage: Passage,
+        answer: "asyncio.Future[Computed] | asyncio.Future[InferenceReply]",
+    ) -> None:
+        if answer.cancelled():
+            passage.end(asyncio.CancelledError)
+            self._count(exchange, _CLIENT_WENT_AWAY, bytes_out=0)
+            return
+        try:
+            result = answer.result()
+            if isinstance(result, Computed):
+                result = self._plane.finish(model, decoded.request, passage, result)
+            binary, coding = decoded.binary_outputs, exchange.coding
+            respond = partial(
+                response_of, result, binary_outputs=binary, coding=coding, level=self._level
+            )
+            if is_quick(result, binary_outputs=binary, coding=coding):
+                response = respond()
+            else:
+                task = asyncio.create_task(self._answer_later(exchange, passage, respond))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                return
+        except Exception as err:  # noqa: BLE001  # the edge of the process, as above
+            passage.end(type(err))
+            self._fail(exchange, err)
+        else:
+            passage.end()
+            self._send(exchange, response)
+
+    async def _answer_later(
+        self, exchange: Exchange, passage: Passage, respond: Callable[[], Response]
+    ) -> None:
+        try:
+            response = await asyncio.to_thread(respond)
+        except Exception as err:  # noqa: BLE001  # the edge of the process, as above
+            passage.end(type(err))
+            self._fail(exchange, err)
+        else:
+            passage.end()
+            self._send(exchange, response)
+
+    def _fail(self, exchange: Exchange, error: Exception) -> None:
+        response = response_to(error)
+        if response is None:
+            _log.error("unexpected error", exc_info=error, request_id=exchange.request_id)
+            self._send(exchange, internal_error())
+        else:
+            self._send(exchange, response, error=str(error))
+
+    def _send(self, exchange: Exchange, response: Response, *, error: str | None = None) -> None:
+        response.raw_headers.append((b"x-request-id", exchange.request_id.encode()))
+        exchange.connection.reply(exchange, response)
+        self._count(exchange, response.status_code, bytes_out=len(response.body), error=error)
+
+    def _count(
+        self, exchange: Exchange, status: int, *, bytes_out: int, error: str | None = None
+    ) -> None:
+        route = INFER if exchange.version is None else INFER_VERSION
+        self._traffic.count_http("POST", route, status)
+        log_request(
+            method="POST",
+            path=exchange.path,
+            model=exchange.model,
+            version=exchange.version,
+            error=error,
+            status=status,
+            duration_ms=round((time.perf_counter() - exchange.began) * 1e3, 3),
+            bytes_in=exchange.bytes_in,
+            bytes_out=bytes_out,
+            request_id=exchange.request_id,
+        )
+
+
+def _number(header: bytes | None) -> int | None:
+    return int(header) if header is not None and _NUMBER.fullmatch(header) else None
