@@ -11,6 +11,7 @@ from bundle.errors import (
     InputInvalid,
     ManifestInvalid,
     ModelInvalid,
+    PlacementRefused,
     ProviderUnavailable,
     RunFailed,
     RunInterrupted,
@@ -30,8 +31,11 @@ from bundle.manifest import (
     NormStatistics,
     Provenance,
 )
-from bundle.opener import NodePlacement, OpenModel, Placement, open_model
-from bundle.providers import Provider, ProviderPolicy, resolve
+from bundle.model import OpenModel
+from bundle.opener import open_model
+from bundle.placement import NodePlacement, Placement
+from bundle.policy import ProviderPolicy
+from bundle.providers import Provider, resolve
 from bundle.store import (
     MANIFEST,
     MODEL,
@@ -74,6 +78,7 @@ __all__ = [
     "OpenModel",
     "OutputComparison",
     "Placement",
+    "PlacementRefused",
     "Provenance",
     "Provider",
     "ProviderPolicy",

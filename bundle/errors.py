@@ -12,6 +12,7 @@
     ├── RunFailed             the model failed for a reason that is not its input
     ├── RunInterrupted        the run was ended from outside
     ├── ProviderUnavailable   an execution provider that is required is not on this machine
+    ├── PlacementRefused      a node that must run on the required provider would not
     └── BundleExists          that version is in the repository already
 """
 
@@ -22,6 +23,7 @@ __all__ = [
     "InputInvalid",
     "ManifestInvalid",
     "ModelInvalid",
+    "PlacementRefused",
     "ProviderUnavailable",
     "RunFailed",
     "RunInterrupted",
@@ -68,6 +70,10 @@ class RunInterrupted(BundleError):
 
 class ProviderUnavailable(BundleError):
     """An execution provider that the policy requires is not on this machine."""
+
+
+class PlacementRefused(BundleError):
+    """A node that must run on the provider that is required would run on another."""
 
 
 class BundleExists(BundleError):

@@ -1,70 +1,70 @@
-"""Which execution providers a session may use, and with which options. Opens nothing itself.
+"""Which execution providers a session is asked for. Opens nothing itself.
 
 ONNX Runtime asked for CUDA on a machine without it returns a working CPU session and a line in the
 log. Here a policy is a promise: what it requires is there, or `ProviderUnavailable` says what is.
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 from functools import cache
+from typing import Final
 
 from bundle.errors import ProviderUnavailable
+from bundle.policy import CPU, CUDA, OPENVINO, TENSORRT, Demand, ProviderPolicy
+from bundle.provider_options import options_of
 from bundle.runtime import binding, onnxruntime
 
-__all__ = ["CPU", "CUDA", "Provider", "ProviderPolicy", "has_kernel", "resolve"]
-
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
+__all__ = [
+    "CPU",
+    "CUDA",
+    "OPENVINO",
+    "TENSORRT",
+    "Demand",
+    "Provider",
+    "ProviderPolicy",
+    "has_kernel",
+    "resolve",
+]
 
 Provider = tuple[str, dict[str, str]]
 """A provider's name and its options, as ``InferenceSession`` takes them."""
 
-_CUDA_OPTIONS = {
-    # TF32 keeps 10 bits of mantissa: errors of 1e-3 that no float32 tolerance explains.
-    "use_tf32": "0",
-    # EXHAUSTIVE, the default, benchmarks every new input shape at request time.
-    "cudnn_conv_algo_search": "HEURISTIC",
-    # Grow by what is asked for, not to the next power of two: several models share one device.
-    "arena_extend_strategy": "kSameAsRequested",
+_BEHIND: Final = {TENSORRT: (CUDA, CPU), CUDA: (CPU,), OPENVINO: (CPU,), CPU: ()}
+"""What runs the nodes that a provider does not take."""
+
+_EXTRAS: Final = {
+    CUDA: "normserve[gpu] on a machine with a CUDA device",
+    TENSORRT: "normserve[gpu] and TensorRT on a machine with a CUDA device",
+    OPENVINO: "normserve[openvino]",
 }
 
 
-class ProviderPolicy(StrEnum):
-    """Where a model may run.
-
-    ``CPU``: on the CPU. ``CUDA``: on a CUDA device, which must be there; nodes that CUDA has no
-    kernel for run on the CPU and the placement says so. ``AUTO``: CUDA where there is one, else
-    the CPU.
-    """
-
-    CPU = "cpu"
-    CUDA = "cuda"
-    AUTO = "auto"
-
-
 def resolve(
-    policy: ProviderPolicy, *, available: Sequence[str] | None = None
+    policy: ProviderPolicy, *, available: Sequence[str] | None = None, threads: int = 1
 ) -> tuple[Provider, ...]:
     """The providers of a policy, most wanted first; the CPU is always the last.
 
     Args:
         policy: what is wanted.
         available: what this machine has; asked of ONNX Runtime when left out.
+        threads: of one run; 0 leaves it to the provider.
 
     Raises:
         ProviderUnavailable: the policy requires a provider that is not there.
     """
     there = tuple(onnxruntime.get_available_providers() if available is None else available)
-    if policy is ProviderPolicy.CUDA and CUDA not in there:
+    required = policy.required
+    if required is not None and required not in (*there, CPU):
         raise ProviderUnavailable(
-            f"provider policy 'cuda' requires {CUDA}, and this ONNX Runtime"
-            f" ({onnxruntime.__version__}) has {', '.join(there)}; install normserve[gpu] instead"
-            " of normserve[cpu] on a machine with a CUDA device, or choose 'cpu' or 'auto'."
+            f"provider policy '{policy}' requires {required}, and this ONNX Runtime"
+            f" ({onnxruntime.__version__}) has {', '.join(there)}; install {_EXTRAS[required]}"
+            f" instead of normserve[cpu], or choose 'cpu', 'prefer:{policy}' or 'auto'."
         )
-    cpu: Provider = (CPU, {})
-    if policy is ProviderPolicy.CPU or CUDA not in there:
-        return (cpu,)
-    return ((CUDA, dict(_CUDA_OPTIONS)), cpu)
+    wanted = (policy.provider, *_BEHIND[policy.provider])
+    return tuple(
+        (name, options_of(name, policy, threads=threads))
+        for name in wanted
+        if name == CPU or name in there
+    )
 
 
 def has_kernel(provider: str, op_type: str, *, opset: int, domain: str = "") -> bool:

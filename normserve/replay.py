@@ -66,7 +66,7 @@ class _Again:
 @click.option("--version", help="Of the model.  [default: the one that answered then]")
 @click.option(
     "--provider",
-    type=click.Choice([str(policy) for policy in ProviderPolicy]),
+    type=click.Choice(ProviderPolicy.spellings()),
     default=str(ProviderPolicy.CPU),
     show_default=True,
     help="Where the model of --repository runs.",

@@ -46,8 +46,9 @@ class _CannotStartError(click.ClickException):
 )
 @click.option(
     "--provider",
-    type=click.Choice([str(policy) for policy in ProviderPolicy]),
-    help="Where models run; cuda is an error where there is none.  [default: auto]",
+    type=click.Choice(ProviderPolicy.spellings()),
+    help="Where models run: a provider that is required, one that is preferred, or the quickest"
+    " that there is (auto).  [default: auto]",
 )
 @click.option(
     "--threads", type=int, help="Threads of one run; 0 leaves it to ONNX Runtime.  [default: 1]"

@@ -81,7 +81,7 @@ class Service:
             max_bytes=settings.canary_max_bytes,
         )
         self._loader = Loader(
-            policy=settings.provider,
+            policy=settings.policy,
             threads=settings.threads,
             workshop=self.workshop,
             batchers=Batchers(

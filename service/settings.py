@@ -43,6 +43,10 @@ class _StrictEnvironment(EnvSettingsSource):
         return super().__call__()
 
 
+def _policy(spelling: str) -> str:
+    return str(ProviderPolicy(spelling))
+
+
 def _url_or_nothing(text: str) -> str:
     url = urlsplit(text)
     is_url = url.scheme in {"http", "https"} and url.hostname and not (url.query or url.fragment)
@@ -115,9 +119,19 @@ class Settings(BaseSettings):
     """The certificates (PEM) of which one must have signed a client's own; clients need none if
     left out."""
 
-    provider: ProviderPolicy = ProviderPolicy.AUTO
-    """Where models run: ``cpu``, ``cuda`` (an error at start where there is none), or ``auto``
-    (CUDA where there is one)."""
+    provider: Annotated[str, AfterValidator(_policy)] = str(ProviderPolicy.AUTO)
+    """Where models run: on a provider that is required (``cpu``, ``cuda``, ``tensorrt``,
+    ``openvino``), on one as far as it can (``prefer:cuda`` …), or on CUDA where there is a device
+    and on the CPU elsewhere (``auto``)."""
+
+    allow_tf32: bool = False
+    """Whether a GPU may compute products of 32-bit numbers with 10 bits of mantissa."""
+
+    cuda_graphs: bool = False
+    """Whether CUDA may record the runs of models with fixed shapes, and play them again."""
+
+    engine_cache: Path | None = None
+    """The folder that TensorRT keeps its engines in; they are built at each start if left out."""
 
     threads: int = Field(default=1, ge=0)
     """Threads of one run of a model; 0 leaves it to ONNX Runtime, which takes every core."""
@@ -221,6 +235,16 @@ class Settings(BaseSettings):
     trace_ratio: float | None = Field(default=None, ge=0.0, le=1.0)
     """The fraction of requests without a trace of their own that are traced; what
     ``OTEL_TRACES_SAMPLER`` says if left out, and all if that is not there either."""
+
+    @property
+    def policy(self) -> ProviderPolicy:
+        """Where models run, and what is allowed there."""
+        return ProviderPolicy(
+            self.provider,
+            allow_tf32=self.allow_tf32,
+            cuda_graphs=self.cuda_graphs,
+            engines=self.engine_cache,
+        )
 
     @classmethod
     def settings_customise_sources(

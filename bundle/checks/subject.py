@@ -1,6 +1,5 @@
 """What a check looks at: a model, and what is known of it. Checks nothing itself."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from bundle.certificate import BatchCertificate
+from bundle.digest import model_sha256
 from bundle.errors import ModelInvalid
 from bundle.golden import read_samples
 from bundle.manifest import DimensionRange, Manifest
@@ -107,33 +107,9 @@ class Subject:
         Raises:
             ModelInvalid: a file cannot be read.
         """
-        if isinstance(self.model, onnx.ModelProto):
-            return hashlib.sha256(self.model.SerializeToString(deterministic=True)).hexdigest()
-        try:
-            digests = [_digest(path) for path in (self.model, *_data_files(self.model))]
-        except (OSError, DecodeError) as err:
-            raise ModelInvalid(f"'{self.model}' cannot be read whole: {err}") from err
-        if len(digests) == 1:
-            return digests[0]
-        return hashlib.sha256("".join(digests).encode()).hexdigest()
+        return model_sha256(self.model)
 
     def range_of(self, dimension: str) -> DimensionRange:
         """The sizes that a named dimension may have, as far as it is known."""
         known = {} if self.manifest is None else self.manifest.dimensions
         return known.get(dimension, DimensionRange())
-
-
-def _data_files(path: Path) -> list[Path]:
-    model = onnx.load_model(path, load_external_data=False)
-    locations = {
-        entry.value
-        for tensor in model.graph.initializer
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return [path.parent / location for location in sorted(locations)]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

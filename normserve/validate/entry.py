@@ -65,7 +65,7 @@ class _File(click.ParamType[Path]):
 )
 @click.option(
     "--policy",
-    type=click.Choice([str(policy) for policy in ProviderPolicy]),
+    type=click.Choice(ProviderPolicy.spellings()),
     default=str(ProviderPolicy.CPU),
     show_default=True,
     help="Where models on disk run.",

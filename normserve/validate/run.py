@@ -113,7 +113,7 @@ def validate(
     return Report(
         normserve=_version(),
         runtime=runtime(),
-        policy=plan.policy,
+        policy=str(plan.policy),
         threads=plan.threads,
         device=device_of(provider),
         created=datetime.now(UTC),
