@@ -51,7 +51,15 @@ class _CannotStartError(click.ClickException):
     " that there is (auto).  [default: auto]",
 )
 @click.option(
-    "--threads", type=int, help="Threads of one run; 0 leaves it to ONNX Runtime.  [default: 1]"
+    "--threads",
+    type=int,
+    help="Threads of one run, 0 for every core; there are as many runs at the same time as they"
+    " leave cores for.  [default: 1]",
+)
+@click.option(
+    "--cores",
+    type=float,
+    help="Cores that models may use.  [default: what affinity and the container's quota leave]",
 )
 @click.option(
     "--log-format", type=click.Choice(["console", "json"]), help="How a line of the log looks."

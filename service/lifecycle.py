@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from service.batching import Batchers, Plan
+from service.budget import Budget
 from service.consistency import Cache, Canary, Examiner
 from service.control import ModelControl
 from service.dataplane import DataPlane
@@ -38,6 +39,7 @@ class Service:
         zygote: what the models' processes are forked from; without one they run on threads.
 
     Attributes:
+        budget: the cores, shared among runs.
         registry: what is served, and in which state.
         plane: what the transports ask.
         workshop: what runs the models.
@@ -57,7 +59,8 @@ class Service:
         logs: LogControl | None = None,
         zygote: Zygote | None = None,
     ) -> None:
-        self.workshop = _workshop(settings, zygote)
+        self.budget = Budget.of(settings)
+        self.workshop = _workshop(settings, zygote, self.budget)
         default = VersionPolicy.of_setting(settings.version_policy)
         self._repository = open_repository(
             settings.repository,
@@ -69,7 +72,7 @@ class Service:
         self.traffic = Traffic()
         self.tracing = tracing or Tracing.to(settings.otel_endpoint, ratio=settings.trace_ratio)
         self._grace_s = settings.shutdown_grace_s
-        self.metrics = metrics_of(self.registry, self.traffic)
+        self.metrics = metrics_of(self.registry, self.traffic, budget=self.budget)
         self.examiner = Examiner(
             cache=Cache(settings.consistency_cache or self._repository.folder),
             at_load=settings.consistency_at_load,
@@ -82,16 +85,17 @@ class Service:
         )
         self._loader = Loader(
             policy=settings.policy,
-            threads=settings.threads,
+            budget=self.budget,
             workshop=self.workshop,
             batchers=Batchers(
-                at_once=settings.concurrent_runs,
+                budget=self.budget,
                 max_waiting=settings.max_waiting_requests,
+                max_waiting_bytes=settings.max_waiting_bytes,
                 max_rows=settings.max_batch_rows,
                 plan=Plan(delay_s=settings.batch_delay_us / 1e6),
             ),
             examiner=self.examiner,
-            at_once=settings.concurrent_runs,
+            at_once=self.budget.cores.whole,
         )
         self.guard = Guard.of(settings)
         self.control = ModelControl(
@@ -130,6 +134,7 @@ class Service:
             SettingsInvalid: a setting needs a package that is not installed.
         """
         await asyncio.to_thread(self._repository.check)
+        self.budget.log()
         try:
             self.tracing.start()
         except BaseException:
@@ -167,12 +172,13 @@ class Service:
             await self._watch.follow(every_s=self._poll_s)
 
 
-def _workshop(settings: Settings, zygote: Zygote | None) -> Workshop:
+def _workshop(settings: Settings, zygote: Zygote | None, budget: Budget) -> Workshop:
+    most = budget.most_threads  # a model may take fewer threads a run than the others
     if zygote is None:
-        return ThreadWorkshop(at_once=settings.concurrent_runs)
+        return ThreadWorkshop(at_once=most)
     return ProcessWorkshop(
         zygote,
-        at_once=settings.concurrent_runs,
+        at_once=most,
         load_timeout_s=settings.load_timeout_s,
         run_timeout_s=settings.run_timeout_s,
         load_bytes=settings.load_memory_bytes,

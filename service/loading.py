@@ -31,6 +31,7 @@ from bundle import (
 )
 from bundle.checks import Subject
 from service.batching import Batchers
+from service.budget import Budget
 from service.consistency import Consistency, Examiner, Exported, Golden, Placement, Source
 from service.consistency.source import manifest_sha256
 from service.engine import Opened, Workshop
@@ -61,7 +62,7 @@ class Loader:
 
     Args:
         policy: where models run.
-        threads: of one run.
+        budget: of their runs.
         workshop: opens the models, and runs them once they are loaded.
         batchers: form their runs.
         examiner: establishes, after that, what takes longer than readiness can wait for.
@@ -72,14 +73,14 @@ class Loader:
         self,
         *,
         policy: ProviderPolicy,
-        threads: int,
+        budget: Budget,
         workshop: Workshop,
         batchers: Batchers,
         examiner: Examiner,
         at_once: int,
     ) -> None:
         self._policy = policy
-        self._threads = threads
+        self._budget = budget
         self._workshop = workshop
         self._batchers = batchers
         self._examiner = examiner
@@ -182,11 +183,15 @@ class Loader:
             policy=options.policy(self._policy),
             threads=self._threads_of(options),
             tuning=options.tuning,
-            at_once=options.instances,
+            at_once=self._runs_of(options),
         )
 
     def _threads_of(self, options: ModelOptions) -> int:
-        return self._threads if options.threads is None else options.threads
+        return self._budget.threads_of(options.threads)
+
+    def _runs_of(self, options: ModelOptions) -> int:
+        most = self._budget.runs_of(self._threads_of(options))
+        return min(options.instances or most, most)
 
     def _serve(
         self,
@@ -230,15 +235,27 @@ class Loader:
 
         if file_stamps(folder.path) != attempt.stamps:  # what was digested may not be what runs
             raise LoadFailed("its files were changed while it was loaded; load it again")
+        threads = self._threads_of(options)
+        if threads > self._budget.cores.whole:
+            _log.warning(
+                "more threads than cores",
+                model=folder.name,
+                version=folder.version,
+                threads=threads,
+                cores=self._budget.cores.count,
+            )
+        engine = opened.engine(try_again)
         return ServedModel(
             name=folder.name,
             version=folder.version,
             signature=signature,
             runner=self._batchers.batcher(
-                opened.engine(try_again),
+                engine,
+                threads=threads,
                 rows=lambda: consistency.batching.rows_for(options.rows),
                 plan=options.plan,
             ),
+            engine=engine,
             consistency=consistency,
             properties={
                 **properties,
@@ -247,7 +264,7 @@ class Loader:
                 "provider": opened.provider,
                 "placement": ", ".join(f"{provider}: {count}" for provider, count in nodes.items()),
                 "instances": str(opened.at_once),
-                "threads": str(self._threads_of(options)),
+                "threads": str(threads),
                 **({"tuning": str(options.tuning)} if str(options.tuning) else {}),
                 **({"config_not_honoured": ", ".join(ignored)} if ignored else {}),
                 **({"remark": version.remark} if version.remark else {}),

@@ -1,9 +1,8 @@
-"""What this process runs on and is a release of. Decides nothing."""
+"""What this process is a release of. Decides nothing."""
 
-import os
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["normserve_version", "usable_cores"]
+__all__ = ["normserve_version"]
 
 
 def normserve_version() -> str:
@@ -12,10 +11,3 @@ def normserve_version() -> str:
         return version("normserve")
     except PackageNotFoundError:  # run from a checkout
         return "0+unknown"
-
-
-def usable_cores() -> int:
-    """The cores that this process may use: what containers and taskset leave of the machine."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

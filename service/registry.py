@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from service.consistency import Batching, Consistency
+from service.engine import Engine
 from service.errors import ModelNotReady, ModelUnknown, VersionUnknown, excerpt
 from service.runner import Runner
 from service.signature import Signature
@@ -46,6 +47,7 @@ class ServedModel:
         version: of the model.
         signature: what it takes and gives.
         runner: what computes it.
+        engine: where it is computed, if that is to be told.
         consistency: whether it answers as it should, as far as that is known.
         properties: what is known of it, for people: verification, provider, golden error.
         config: what its ``config.pbtxt`` says, as a ``ModelConfig`` message, if it has one.
@@ -59,6 +61,7 @@ class ServedModel:
     signature: Signature
     runner: Runner
     consistency: Consistency
+    engine: Engine | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     config: Any | None = None
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -17,7 +17,6 @@ from pydantic_settings import (
 
 from bundle.providers import ProviderPolicy
 from service.errors import SettingsInvalid
-from service.machine import usable_cores
 from service.repository.location import read_place
 
 __all__ = ["ENVIRONMENT_PREFIX", "Settings", "load_settings"]
@@ -133,14 +132,23 @@ class Settings(BaseSettings):
     engine_cache: Path | None = None
     """The folder that TensorRT keeps its engines in; they are built at each start if left out."""
 
-    threads: int = Field(default=1, ge=0)
-    """Threads of one run of a model; 0 leaves it to ONNX Runtime, which takes every core."""
+    cores: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Cores that models may use; what affinity and the control group's quota leave if left out."""
 
-    concurrent_runs: int = Field(default_factory=usable_cores, ge=1)
-    """Runs at the same time, over all models; one a core that this process may use if left out."""
+    threads: int | None = Field(default=None, ge=0)
+    """Threads of one run of a model; 0 is every core; the cores shared among the runs at the same
+    time if left out, and 1 if these are left out too."""
+
+    concurrent_runs: int | None = Field(default=None, ge=1)
+    """Runs at the same time, over all models; the cores shared out among their threads if left
+    out."""
 
     max_waiting_requests: int = Field(default=256, ge=0)
     """Requests that may wait for a run; one more is answered 503."""
+
+    max_waiting_bytes: int = Field(default=512 * 2**20, ge=1)
+    """Bytes of inputs of all requests that wait or run; one that would go beyond is answered 503,
+    unless it is the only one."""
 
     isolation: Literal["process", "thread"] = "process" if hasattr(os, "memfd_create") else "thread"
     """Where models run: each in a ``process`` of its own, which may crash or hang without harm to

@@ -47,6 +47,7 @@ class Batcher:
         engine: computes a run.
         admission: how many requests may be inside, over all models.
         turns: who may run now, over all models.
+        threads: of a run, which is what it takes of these.
         rows: how many rows of different requests may run together now; 1 is none. It may change at
             any time: a certificate comes after the first requests.
         plan: how they share runs.
@@ -61,6 +62,7 @@ class Batcher:
         *,
         admission: Admission,
         turns: Turns,
+        threads: int = 1,
         rows: Callable[[], int] = lambda: _ALONE,
         plan: Plan | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class Batcher:
         engine.watch = Watch(down=self._go_down, up=self._come_up)
         self._admission = admission
         self._turns = turns
+        self._threads = threads
         self._allowed = rows
         self._plan = plan or Plan()
         self._queue = Queue()
@@ -103,7 +106,7 @@ class Batcher:
         if self._down:
             raise EngineFailed(self._down)
         self._quarantine.check(job)
-        self._admission.enter()
+        self._admission.enter(job.size)
         answer.add_done_callback(partial(self._leave, job))
         if timeout_us:
             timer = loop.call_later(timeout_us / 1e6, self._expire, job, timeout_us)
@@ -135,14 +138,17 @@ class Batcher:
 
     def _dispatch(self) -> None:
         """Begin as many runs as may, with what waits."""
-        while self._engine.is_up and self._is_next() and self._turns.take(self._dispatch):
+        while self._engine.is_up and self._is_next() and self._take_turn():
             parts = self._next()
             if not parts:
-                self._turns.give()
+                self._turns.give(self._threads)
                 continue
             run = self._engine.start(join(parts), parts[0].job.outputs)
             self._running[run] = parts
             run.add_done_callback(self._finish)
+
+    def _take_turn(self) -> bool:
+        return self._turns.take(self._dispatch, self._threads)
 
     def _is_next(self) -> bool:
         """Whether a run may begin, if there is a turn for it."""
@@ -185,7 +191,7 @@ class Batcher:
         elif isinstance(error, BundleError) and len(parts) > 1:
             half = len(parts) // 2
             self._again += [parts[:half], parts[half:]]
-        self._turns.give()
+        self._turns.give(self._threads)
         self._dispatch()  # first, so that what computes does not wait for answers to be given
         if run.cancelled() or isinstance(error, RunLost):
             return
@@ -267,7 +273,7 @@ class Batcher:
         self._dispatch()
 
     def _leave(self, job: Job, answer: asyncio.Future[Computed]) -> None:
-        self._admission.leave()
+        self._admission.leave(job.size)
         if answer.cancelled():
             self._abandon(job)
 

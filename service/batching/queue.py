@@ -37,6 +37,7 @@ class Job:
     Attributes:
         rows: along axis 0; ``None`` where the inputs have no common one, so that the request can
             share no run.
+        size: bytes of the inputs.
         key: what it has in common with those that it may share a run with.
         computed: of its parts, in order; ``None`` for those that have not run.
     """
@@ -48,6 +49,7 @@ class Job:
         "key",
         "outputs",
         "rows",
+        "size",
         "submitted_ns",
         "urgency",
     )
@@ -67,6 +69,7 @@ class Job:
         self.submitted_ns = submitted_ns
         self.answer = answer
         self.rows = _common_rows(inputs)
+        self.size = sum(map(_size, inputs.values()))
         self.key: Key = (
             (id(self),)
             if self.rows is None
@@ -209,3 +212,7 @@ def _common_rows(inputs: Mapping[str, np.ndarray]) -> int | None:
             return None
         rows = array.shape[0]
     return rows
+
+
+def _size(array: np.ndarray) -> int:
+    return sum(map(len, array.flat)) if array.dtype.hasobject else array.nbytes

@@ -15,7 +15,7 @@ from bundle.document import Document
 from bundle.manifest import Finding
 from service.consistency.pace import Pace
 from service.consistency.source import Source
-from service.machine import normserve_version, usable_cores
+from service.machine import normserve_version
 
 __all__ = ["Key", "Report", "Yardstick"]
 
@@ -34,7 +34,6 @@ class Key(Document):
         device: what that runs on.
         threads: of one run.
         tuning: what the session is tuned to, as text; empty where nothing is.
-        cores: that a run may use; 0 where ``threads`` says how many.
         normserve: the version whose checks these are.
     """
 
@@ -47,7 +46,6 @@ class Key(Document):
     device: str
     threads: int
     tuning: str
-    cores: int
     normserve: str
 
     @classmethod
@@ -63,7 +61,6 @@ class Key(Document):
             device=device_of(provider),
             threads=source.threads,
             tuning=str(source.tuning),
-            cores=0 if source.threads else usable_cores(),
             normserve=normserve_version(),
         )
 

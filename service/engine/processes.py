@@ -53,11 +53,13 @@ class ProcessEngine:
 
     Attributes:
         at_once: runs at the same time.
+        deaths: how often the process has ended, or had to be ended.
         watch: who is told whether it is there.
     """
 
     def __init__(self, link: Link, *, relink: Callable[[], Link], run_timeout_s: float) -> None:
         self.at_once = len(link.lanes)
+        self.deaths = 0
         self.watch = Watch()
         self._link: Link | None = link
         self._relink = relink
@@ -65,7 +67,7 @@ class ProcessEngine:
         self._free: list[Lane] = []
         self._busy: dict[Lane, _Wanted] = {}
         self._waiting: deque[_Wanted] = deque()
-        self._deaths = 0
+        self._deaths_in_a_row = 0
         self._is_attached = False
         self._revival: asyncio.Task[None] | None = None
 
@@ -73,6 +75,12 @@ class ProcessEngine:
     def is_up(self) -> bool:
         """Whether the process is there."""
         return self._link is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while it is there. No other has its number then."""
+        link = self._link
+        return None if link is None else link.pid
 
     def start(self, feeds: Mapping[str, Pieces], outputs: Sequence[str]) -> asyncio.Future[Run]:
         """Begin a run; see `Engine`."""
@@ -142,7 +150,7 @@ class ProcessEngine:
         except (EOFError, OSError):
             self._died()
             return
-        self._deaths = 0
+        self._deaths_in_a_row = 0
         wanted = self._busy.pop(lane)
         self._free.append(lane)
         self._begin()
@@ -150,7 +158,8 @@ class ProcessEngine:
 
     def _died(self) -> None:
         link = self._detach()
-        self._deaths += 1
+        self.deaths += 1
+        self._deaths_in_a_row += 1
         victims = list(self._busy.values())
         self._busy.clear()
         self._revival = asyncio.create_task(self._revive(link), context=Context())
@@ -160,11 +169,11 @@ class ProcessEngine:
     async def _revive(self, link: Link | None) -> None:
         if link is not None:
             how = await asyncio.to_thread(link.close)
-            _log.error("model process ended", how=how, in_a_row=self._deaths)
+            _log.error("model process ended", how=how, in_a_row=self._deaths_in_a_row)
         pause_s = 0.0
-        if self._deaths > _MOST_DEATHS:
+        if self._deaths_in_a_row > _MOST_DEATHS:
             pause_s = _LONGEST_PAUSE_S
-            self._tell_down(f"its process ended {self._deaths} times in a row")
+            self._tell_down(f"its process ended {self._deaths_in_a_row} times in a row")
         while True:
             await asyncio.sleep(pause_s)
             try:

@@ -49,14 +49,22 @@ class Engine(Protocol):
     Attributes:
         at_once: runs at the same time.
         is_up: whether a run would begin now. Where it would not, it waits, or fails.
+        pid: of the process that the model has for itself and that is there; None otherwise.
+        deaths: how often that process has ended without being told to.
         watch: who is told whether it is.
     """
 
     at_once: int
+    deaths: int
     watch: Watch
 
     @property
     def is_up(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def pid(self) -> int | None:
         """See above."""
         ...
 

@@ -113,6 +113,8 @@ class ThreadEngine:
     def __init__(self, model: Model, *, threads: RunThreads, at_once: int | None = None) -> None:
         self.at_once = min(at_once or threads.count, threads.count)
         self.is_up = True
+        self.pid = None
+        self.deaths = 0
         self.watch = Watch()
         self._model = model
         self._threads = threads

@@ -2,9 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from bundle import MANIFEST, GraphLevel, ProviderPolicy, SessionTuning, open_model
+from service.budget import Budget
 from service.consistency import Cache, Examiner
+from service.cores import Cores
 from service.engine import ThreadWorkshop
 from service.errors import LoadFailed, RepositoryMissing
 from service.loading import Loader
@@ -21,7 +24,7 @@ def parts(tmp_path_factory):
     examiner = Examiner(cache=cache, at_load=False, timeout_s=60)
     yield {
         "policy": ProviderPolicy.CPU,
-        "threads": 1,
+        "budget": tiny.BUDGET,
         "workshop": workshop,
         "batchers": tiny.batchers(),
         "examiner": examiner,
@@ -165,8 +168,9 @@ TUNED = """
 
 
 def test_what_a_configuration_tunes_is_what_runs_and_what_is_certified(tmp_path, parts):
-    workshop = ThreadWorkshop(at_once=4)
-    loader = Loader(**(parts | {"workshop": workshop}), at_once=1)
+    workshop = ThreadWorkshop(at_once=8)
+    budget = Budget(cores=Cores(8.0, "setting"), runs=8, threads=1)
+    loader = Loader(**(parts | {"workshop": workshop, "budget": budget}), at_once=1)
     tiny.write_verified(tmp_path, "m")
     plain = loader.load(planned(tmp_path))
     tiny.write_config(tmp_path, "m", TUNED)
@@ -181,6 +185,32 @@ def test_what_a_configuration_tunes_is_what_runs_and_what_is_certified(tmp_path,
     assert tuned.consistency.source.tuning == SessionTuning(level=GraphLevel.BASIC, mem_arena=False)
     assert tuned.consistency.key.tuning == "level basic, mem_arena false"
     assert plain.consistency.key != tuned.consistency.key
+
+
+def test_a_model_of_many_threads_has_fewer_runs_at_once_and_is_told_where_they_are_too_many(
+    tmp_path, parts
+):
+    workshop = ThreadWorkshop(at_once=4)
+    budget = Budget(cores=Cores(4.0, "quota"), runs=4, threads=1)
+    loader = Loader(**(parts | {"workshop": workshop, "budget": budget}), at_once=1)
+    tiny.write_verified(tmp_path, "m")
+
+    def threads_and_instances(count):
+        key = "intra_op_thread_count"
+        tiny.write_config(
+            tmp_path, "m", f'parameters {{ key: "{key}" value {{ string_value: "{count}" }} }}'
+        )
+        with capture_logs() as logs:
+            told = loader.load(planned(tmp_path)).properties
+        warned = [line["threads"] for line in logs if line["event"] == "more threads than cores"]
+        return told["threads"], told["instances"], warned
+
+    assert threads_and_instances(2) == ("2", "2", [])
+    assert threads_and_instances(3) == ("3", "1", [])
+    assert threads_and_instances(0) == ("4", "1", [])
+    assert threads_and_instances(5) == ("5", "1", [5])
+    loader.close()
+    workshop.close()
 
 
 def test_golden_samples_are_run_in_the_session_that_was_tuned(tmp_path, loader, monkeypatch):

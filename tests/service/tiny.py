@@ -28,11 +28,15 @@ from bundle import (
 from bundle.certificate import BatchCertificate, Cell, Neighbours, Standing, Verdict
 from bundle.tensors import TensorSpec
 from service.batching import Batchers, Plan
+from service.budget import Budget
 from service.consistency import Consistency, Placement, Report, Source, Yardstick
+from service.cores import Cores
 from service.http import create_app
 from service.settings import Settings
 
 Shape = Sequence[int | str | None]
+
+BUDGET = Budget(cores=Cores(2.0, "setting"), runs=2, threads=1)
 
 
 def build(
@@ -210,7 +214,9 @@ class Runner:
 
 def batchers() -> Batchers:
     """Batchers of a service that is never full."""
-    return Batchers(at_once=2, max_waiting=100, max_rows=64, plan=Plan())
+    return Batchers(
+        budget=BUDGET, max_waiting=100, max_waiting_bytes=2**30, max_rows=64, plan=Plan()
+    )
 
 
 def write_plain(

@@ -15,6 +15,27 @@ def test_there_is_room_for_so_many():
     assert door.inside == 2
 
 
+def test_requests_may_be_so_large_together():
+    door = Admission(most=9, most_bytes=100)
+    door.enter(60)
+    with pytest.raises(Overloaded, match="have 60 bytes, and this request's 41; 100 may be there"):
+        door.enter(41)
+    door.enter(40)
+    door.leave(60)
+    door.enter(60)
+    assert (door.inside, door.bytes_inside) == (2, 100)
+
+
+def test_one_that_is_too_large_with_others_comes_in_alone():
+    door = Admission(most=9, most_bytes=100)
+    door.enter(1000)
+    with pytest.raises(Overloaded, match="try again in 1 s") as refusal:
+        door.enter(1)
+    assert refusal.value.retry_after_s == 1
+    door.leave(1000)
+    door.enter(1)
+
+
 def test_when_to_come_again_follows_from_how_quickly_others_left(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])

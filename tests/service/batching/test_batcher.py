@@ -31,7 +31,9 @@ def batcher(engine, *, most=8, inside=100, turns=None, **plan):
 
 async def answers(subject, *requests):
     """The answers to requests that come in one turn of the loop."""
-    computed = await asyncio.gather(*(subject.submit(rows(*request), ["y"]) for request in requests))
+    computed = await asyncio.gather(
+        *(subject.submit(rows(*request), ["y"]) for request in requests)
+    )
     return [c.outputs["y"].ravel().tolist() for c in computed]
 
 
@@ -162,7 +164,9 @@ async def test_each_is_told_its_own_times_and_place():
     engine.settle = lambda index: engine.futures[index].set_result(
         Run({"y": engine.runs[index]["x"]}, begun + 10**9, begun + 3 * 10**9)
     )
-    one, two = await asyncio.gather(subject.submit(rows(1, 2), ["y"]), subject.submit(rows(3), ["y"]))
+    one, two = await asyncio.gather(
+        subject.submit(rows(1, 2), ["y"]), subject.submit(rows(3), ["y"])
+    )
     assert (one.times.batch_size, one.times.first_row) == (3, 0)
     assert (two.times.batch_size, two.times.first_row) == (3, 2)
     assert one.times.compute == 2 * 10**9
@@ -358,8 +362,40 @@ class TestWhoGoes:
         engine.settle(1)
         await second
 
+    @pytest.mark.parametrize("text", [False, True])
+    async def test_bytes_that_wait_are_counted_and_given_back_however_a_request_ends(self, text):
+        engine = FakeEngine(is_held=True)
+        door = Admission(most=9, most_bytes=20)
+        subject = Batcher(engine, admission=door, turns=Turns(1))
+        one = {"x": np.array([[b"8 bytes!"]], object)} if text else rows(1, 2)
+        tasks = [subject.submit(one, ["y"]) for _ in range(2)]
+        assert door.bytes_inside == 16
+        with pytest.raises(Overloaded):
+            subject.submit(one, ["y"])
+        tasks[1].cancel()
+        await turns_of_the_loop()
+        assert door.bytes_inside == 8
+        engine.futures[0].set_exception(RunFailed("no memory."))
+        with pytest.raises(RunFailed):
+            await tasks[0]
+        assert (door.inside, door.bytes_inside) == (0, 0)
+
 
 class TestTurns:
+    async def test_a_run_takes_as_many_turns_as_it_has_threads(self):
+        turns = Turns(3)
+        engine = FakeEngine(is_held=True, at_once=2)
+        admission = Admission(most=9)
+        subject = Batcher(engine, admission=admission, turns=turns, threads=2)
+        tasks = [subject.submit(rows(n), ["y"]) for n in (1, 2)]
+        await turns_of_the_loop()
+        assert (engine.sizes, turns.free) == ([1], 1)
+        engine.settle(0)
+        await turns_of_the_loop()
+        engine.settle(1)
+        await asyncio.gather(*tasks)
+        assert turns.free == 3
+
     async def test_models_share_the_turns_one_after_the_other(self):
         turns = Turns(1)
         one, other = FakeEngine(is_held=True), FakeEngine(is_held=True)

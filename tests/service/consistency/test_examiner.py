@@ -47,7 +47,7 @@ def test_a_bundle_gets_its_certificate_and_on_request_every_check(tmp_path, exam
     workshop = ThreadWorkshop(at_once=1)
     loader = Loader(
         policy=ProviderPolicy.CPU,
-        threads=1,
+        budget=tiny.BUDGET,
         workshop=workshop,
         batchers=tiny.batchers(),
         examiner=examiner,
@@ -201,7 +201,7 @@ def test_a_request_is_not_answered_with_less_than_every_check(tmp_path, examiner
     workshop = ThreadWorkshop(at_once=1)
     loader = Loader(
         policy=ProviderPolicy.CPU,
-        threads=1,
+        budget=tiny.BUDGET,
         workshop=workshop,
         batchers=tiny.batchers(),
         examiner=examiner,

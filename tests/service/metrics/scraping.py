@@ -28,7 +28,7 @@ def serve(registry: Registry, name: str, version: int = 1, **fields) -> ServedMo
 
 def scrape(registry: Registry, traffic: Traffic | None = None) -> dict[tuple, float]:
     """Every sample by its name and the values of its labels, in the order of the labels' names."""
-    text = generate_latest(metrics_of(registry, traffic or Traffic())).decode()
+    text = generate_latest(metrics_of(registry, traffic or Traffic(), budget=tiny.BUDGET)).decode()
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

@@ -13,6 +13,7 @@ from service.consistency import Against
 from service.consistency.live import Difference
 from service.metrics import Traffic, metrics_of
 from service.registry import Registry
+from tests.service import tiny
 from tests.service.metrics.scraping import serve
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +29,7 @@ def page():
     model.consistency.live.add([difference])
     traffic.count_http("GET", "/v2", 200)
     traffic.count_grpc("ModelInfer", "OK")
-    return generate_latest(metrics_of(registry, traffic)).decode()
+    return generate_latest(metrics_of(registry, traffic, budget=tiny.BUDGET)).decode()
 
 
 def documented():
