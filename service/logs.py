@@ -54,12 +54,13 @@ def configure_logging(*, log_format: Literal["console", "json"], level: Level) -
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    logger = structlog.WriteLogger(sys.stderr)
     is_json = log_format == "json"
     final: list[structlog.typing.Processor]
     final = [_TRACEBACKS, _json_line] if is_json else [_escape, _console_line()]
     structlog.configure(
         processors=[written.drop, *shared, *final],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: logger,
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )

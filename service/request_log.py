@@ -34,7 +34,7 @@ def log_request(event: str = "request", *, error: str | None = None, **fields: A
         fields: the rest; text is bounded, and what is ``None`` left out.
     """
     told = {
-        name: bounded(value) if isinstance(value, str) else value
+        name: bounded(value) if type(value) is str and len(value) > _CHARACTERS else value
         for name, value in fields.items()
         if value is not None
     }

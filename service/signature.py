@@ -95,8 +95,9 @@ class Signature:
                 f"input {excerpt(name)} has shape {_written(shape)};"
                 f" the model wants {_written(spec.shape)}"
             )
-        for size, wanted in zip(shape, spec.shape, strict=True):
-            self._check_range(name, size, wanted)
+        if self.dimensions:
+            for size, wanted in zip(shape, spec.shape, strict=True):
+                self._check_range(name, size, wanted)
         if self.max_rows is not None and shape and shape[0] > self.max_rows:
             raise InputMismatch(
                 f"input {excerpt(name)} has {shape[0]} rows;"
@@ -155,7 +156,9 @@ class Signature:
             OutputUnknown: the model has no such output.
         """
         names = {self.output(name).name for name in wanted}
-        return tuple(spec.name for spec in self.outputs if not names or spec.name in names)
+        if not names:
+            return tuple(self._outputs)
+        return tuple(name for name in self._outputs if name in names)
 
 
 def _names(specs: Iterable[TensorSpec]) -> str:

@@ -63,6 +63,8 @@ def wanted_outputs(
             raise ParameterInvalid(
                 f"output {excerpt(name)} is listed twice with different parameters; list it once"
             )
+    if not wanted:
+        return WantedOutputs(names=signature.select(()), classes={}, placements={}, binary={})
     each = wanted.items()
     return WantedOutputs(
         names=signature.select(wanted),

@@ -9,7 +9,7 @@ import numpy as np
 
 from bundle.errors import RunFailed
 from service.engine.area import Area
-from service.engine.messages import End, Failed, Open, Opened, Ran, Start
+from service.engine.messages import End, Failed, Open, Opened, Start, unpack_answer
 from service.engine.run import Pieces, Run
 from service.engine.zygote import Fds, Zygote
 from service.errors import EngineFailed
@@ -52,7 +52,7 @@ class Lane:
             raise RunFailed(f"there is no memory for the tensors of the run: {err}") from err
         self.run += 1
         with contextlib.suppress(OSError):
-            self._line.send(Start(self.run, laid, tuple(outputs)))
+            self._line.send_bytes(Start(self.run, laid, tuple(outputs)).pack())
 
     def finish(self) -> Run:
         """What the run gave; waits for it.
@@ -62,7 +62,7 @@ class Lane:
             EOFError: the worker is gone.
             OSError: the same.
         """
-        answer: Ran | Failed = self._line.recv()
+        answer = unpack_answer(self._line.recv_bytes())
         if isinstance(answer, Failed):
             raise answer.error
         outputs = self._area.get(answer.outputs, copy=True)

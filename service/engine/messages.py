@@ -1,15 +1,18 @@
 """What the server and a worker say to each other. Tensors are not in it: they lie in an `Area`.
 
-They go over lines (`multiprocessing.connection.Connection`) that only the two ends have.
+They go over lines (`multiprocessing.connection.Connection`) that only the two ends have. Those of
+every run are packed as plain values: classes and enumerations take ten times as long.
 """
 
+import pickle
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from bundle import AS_IT_COMES, ProviderPolicy, SessionTuning
 from bundle.opener import Placement
-from bundle.tensors import TensorSpec
+from bundle.tensors import Datatype, TensorSpec
 from service.engine.area import Laid
 
 __all__ = [
@@ -19,6 +22,7 @@ __all__ = [
     "Opened",
     "Ran",
     "Start",
+    "unpack_answer",
 ]
 
 
@@ -65,6 +69,16 @@ class Start(NamedTuple):
     inputs: tuple[Laid, ...]
     outputs: tuple[str, ...]
 
+    def pack(self) -> bytes:
+        """As it is sent."""
+        return pickle.dumps((self.number, _plain(self.inputs), self.outputs))
+
+    @classmethod
+    def unpack(cls, content: bytes) -> Self:
+        """As it was sent."""
+        number, inputs, outputs = pickle.loads(content)  # noqa: S301  # of our own other end
+        return cls(number, _laid(inputs), outputs)
+
 
 class Ran(NamedTuple):
     """It ran. The times are on the clock of `time.perf_counter_ns`, which all processes share."""
@@ -72,6 +86,10 @@ class Ran(NamedTuple):
     outputs: tuple[Laid, ...]
     begun_ns: int
     ended_ns: int
+
+    def pack(self) -> bytes:
+        """As it is sent."""
+        return pickle.dumps((_plain(self.outputs), self.begun_ns, self.ended_ns))
 
 
 class Failed(NamedTuple):
@@ -83,9 +101,35 @@ class Failed(NamedTuple):
 
     error: Exception
 
+    def pack(self) -> bytes:
+        """As it is sent."""
+        return pickle.dumps(self.error)
+
 
 class End(NamedTuple):
     """End a run of a lane, which may be over, or may not have been begun."""
 
     lane: int
     run: int
+
+
+def unpack_answer(content: bytes) -> Ran | Failed:
+    """What a lane has sent after a run."""
+    answer = pickle.loads(content)  # noqa: S301  # of our own other end
+    if isinstance(answer, Exception):
+        return Failed(answer)
+    outputs, begun_ns, ended_ns = answer
+    return Ran(_laid(outputs), begun_ns, ended_ns)
+
+
+def _plain(tensors: Iterable[Laid]) -> tuple[tuple[object, ...], ...]:
+    return tuple(
+        (name, datatype.value, shape, start, size) for name, datatype, shape, start, size in tensors
+    )
+
+
+def _laid(tensors: Iterable[tuple[str, str, tuple[int, ...], int, int]]) -> tuple[Laid, ...]:
+    return tuple(
+        Laid(name, Datatype(datatype), shape, start, size)
+        for name, datatype, shape, start, size in tensors
+    )

@@ -7,6 +7,7 @@ ends runs. Nothing here outlives the server: a line whose other end is gone ends
 
 import os
 import resource
+import select
 import signal
 import threading
 import time
@@ -14,15 +15,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from bundle import BundleError, Interrupt, OpenModel, RunFailed, open_model
+from bundle.memory import release_memory
 from service.engine.area import Area
 from service.engine.messages import End, Failed, Open, Opened, Ran, Start
 
 __all__ = ["Lane", "work"]
 
 _SACRIFICE = Path("/proc/self/oom_score_adj")
+_IDLE_S: Final = 2.0
+"""Without a run in a lane, until what its runs have taken is given back."""
 
 
 class Lane:
@@ -48,9 +52,14 @@ class Lane:
 
     def serve(self, model: OpenModel) -> NoReturn:
         """Run what is asked for until the server is gone; then the process ends."""
+        asked = select.poll()
+        asked.register(self._line, select.POLLIN)
         try:
             while True:
-                self._line.send(self._run(model, self._line.recv()))
+                if not asked.poll(_IDLE_S * 1000):
+                    release_memory(model)
+                start = Start.unpack(self._line.recv_bytes())
+                self._line.send_bytes(self._run(model, start).pack())
         except (EOFError, OSError):
             os._exit(0)  # a run in another lane would hold up any other way to end
 

@@ -64,7 +64,7 @@ def negotiate(accept_encoding: str | None) -> Coding | None:
     The highest quality wins, gzip before deflate where they are equal; a coding that is not named
     is not used, not even for ``*``.
     """
-    if not accept_encoding:
+    if not accept_encoding or accept_encoding == "identity":
         return None
     qualities = dict(map(_quality, accept_encoding.lower().split(",")))
     best = max(_WINDOW_BITS, key=lambda coding: qualities.get(coding, 0.0))
