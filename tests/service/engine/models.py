@@ -44,6 +44,26 @@ def counting() -> onnx.ModelProto:
     )
 
 
+def greedy(channels: int) -> onnx.ModelProto:
+    """y, a number a row; takes so many numbers for each of a row's three on the way there."""
+    weights = np.ones((channels, 1, 1), np.float32)
+    return tiny.build(
+        [
+            helper.make_node("Unsqueeze", ["x", "one"], ["wide"]),
+            helper.make_node("Conv", ["wide", "weights"], ["some"]),
+            helper.make_node("Softmax", ["some"], ["more"], axis=1),
+            helper.make_node("ReduceSum", ["more", "axes"], ["y"], keepdims=0),
+        ],
+        {"x": (Datatype.FP32, ("rows", 3))},
+        {"y": (Datatype.FP32, ("rows",))},
+        {
+            "one": np.array([1], np.int64),
+            "axes": np.array([1, 2], np.int64),
+            "weights": weights,
+        },
+    )
+
+
 def bomb(elements: int) -> onnx.ModelProto:
     """Some bytes that ask for as many elements when they are opened, by folding a constant."""
     return tiny.build(

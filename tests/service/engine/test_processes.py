@@ -127,6 +127,24 @@ async def test_strings_pass(engine_of):
     assert (await engine.start({"x": (words,)}, ["y"])).outputs["y"].tolist() == words.tolist()
 
 
+async def test_what_a_large_request_has_taken_goes_back_when_the_process_is_idle(engine_of):
+    engine, link = engine_of(models.greedy(1024), lanes=2)
+    status = Path(f"/proc/{link.pid}/status")
+
+    def mib(name):
+        return int(re.search(rf"^{name}:\s*(\d+) kB$", status.read_text(), re.MULTILINE)[1]) / 1024
+
+    large = {"x": (np.zeros((5_000, 3), np.float32),)}  # 60 MB for each tensor on the way
+    await engine.start({"x": (np.zeros((1, 3), np.float32),)}, ["y"])
+    before = mib("VmRSS")
+    await engine.start(large, ["y"])
+    assert mib("VmHWM") > before + 50
+    await asyncio.to_thread(tiny.wait_for, lambda: mib("VmRSS") < before + 10, seconds=60)
+    run = await engine.start(large, ["y"])
+    assert run.outputs["y"].tolist() == [3.0] * 5_000
+    assert engine.deaths == 0
+
+
 async def test_what_the_model_refuses_is_told(engine_of):
     engine, _ = engine_of(models.adding())
     with pytest.raises(InputInvalid):
