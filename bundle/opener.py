@@ -17,10 +17,19 @@ from bundle.digest import model_sha256
 from bundle.errors import ModelInvalid, PlacementRefused, ProviderUnavailable
 from bundle.lowering import GROUP_NORM, INSTANCE_NORM, has_node, lower_normalizations
 from bundle.model import OpenModel
+from bundle.openvino_forms import rewrite_for_openvino
 from bundle.placement import Placement
 from bundle.policy import Demand
 from bundle.provider_options import engine_options, forbid_tf32
-from bundle.providers import CPU, TENSORRT, Provider, ProviderPolicy, has_kernel, resolve
+from bundle.providers import (
+    CPU,
+    OPENVINO,
+    TENSORRT,
+    Provider,
+    ProviderPolicy,
+    has_kernel,
+    resolve,
+)
 from bundle.runtime import onnxruntime
 from bundle.session import Session
 from bundle.tuning import AS_IT_COMES, GraphLevel, SessionTuning
@@ -28,6 +37,7 @@ from bundle.tuning import AS_IT_COMES, GraphLevel, SessionTuning
 __all__ = ["OpenModel", "Placement", "open_model"]
 
 _EXTERNAL_DATA_FOLDER: Final = "session.model_external_initializers_file_folder_path"
+_RECORD_PLACEMENT: Final = "session.record_ep_graph_assignment_info"
 _PROTOBUF_LIMIT: Final = 2**31 - 1
 _MOST_NAMED: Final = 5
 """Nodes in a message."""
@@ -60,7 +70,8 @@ def open_model(
     """Open a model on the providers of a policy.
 
     GroupNormalization is rewritten in memory unless the first provider has a kernel for it, and
-    InstanceNormalization over many elements where the first provider is the CPU.
+    InstanceNormalization over many elements where the first provider is the CPU; Attention and
+    RMSNormalization where it is OpenVINO, which knows neither.
 
     A provider that is not required, and does not start or refuses the model, is passed over for the
     next one; the placement says why.
@@ -114,6 +125,9 @@ def _open(
         if path is None:
             model = _copy(model)
         lowered = lower_normalizations(model, inaccurate)
+    if providers[0][0] == OPENVINO:
+        model, rewritten = rewrite_for_openvino(model)
+        lowered += rewritten
     options = _session_options(setup)
     content: str | bytes
     if path is not None and not lowered:
@@ -208,6 +222,7 @@ def _session_options(setup: _Setup) -> onnxruntime.SessionOptions:
     options.graph_optimization_level = _LEVELS[tuning.level if setup.optimize else GraphLevel.NONE]
     for pool in ("intra_op", "inter_op"):  # a thread that waits leaves its core to others
         options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
+    options.add_session_config_entry(_RECORD_PLACEMENT, "1")
     # fatal only: errors come as exceptions too, and a client could flood the log with refused runs
     options.log_severity_level = 4
     return options

@@ -72,7 +72,8 @@ def has_kernel(provider: str, op_type: str, *, opset: int, domain: str = "") -> 
 
     An operator without a kernel runs as its function body where ONNX defines one: more nodes,
     other rounding. Read from the runtime itself, so that a kernel that a later version brings is
-    used without a change here.
+    used without a change here. A build with OpenVINO ends the process when it is asked
+    (onnxruntime-openvino 1.24.1), so that nothing is known of its kernels.
     """
     ranges = _kernels().get((provider, domain, op_type), ())
     return any(first <= opset <= last for first, last in ranges)
@@ -81,6 +82,8 @@ def has_kernel(provider: str, op_type: str, *, opset: int, domain: str = "") -> 
 @cache
 def _kernels() -> dict[tuple[str, str, str], list[tuple[int, int]]]:
     kernels: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+    if OPENVINO in onnxruntime.get_available_providers():
+        return kernels
     for kernel in binding.get_all_opkernel_def():
         key = (kernel.provider, kernel.domain, kernel.op_name)
         kernels.setdefault(key, []).append(kernel.version_range)

@@ -23,6 +23,9 @@ if os.environ[_SWITCH] == "1":
 
 def said_by(error: Exception) -> str:
     """What ONNX Runtime says, without its source locations and without a second line."""
+    _, _, openvino = str(error).partition("[OpenVINO-EP] ")
+    if openvino:  # the reason is on its last line
+        return " ".join(openvino.split()).rstrip(". ") + "."
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)
     line = re.sub(
         r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Non-zero status code returned while )?", "", line

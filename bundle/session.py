@@ -32,7 +32,6 @@ _OPEN_ERRORS: Final = (
     binding.NotImplemented,
     binding.RuntimeException,
 )
-_RECORD_PLACEMENT: Final = "session.record_ep_graph_assignment_info"
 _DEVICES: Final = {CUDA: "cuda", TENSORRT: "cuda"}
 """The memory of providers that have their own."""
 _CONTROL_FLOW: Final = frozenset({"If", "Loop", "Scan"})
@@ -46,7 +45,7 @@ class Session:
 
     Attributes:
         content: the model: its file, or its bytes.
-        options: of the session.
+        options: of the session; they ask that the placement be recorded.
         providers: the first of them runs what it can.
         where: the model, in messages.
         session: ONNX Runtime's.
@@ -73,7 +72,6 @@ class Session:
             ModelInvalid: ONNX Runtime, or the first provider, refuses the model.
             ProviderUnavailable: the first provider does not start.
         """
-        options.add_session_config_entry(_RECORD_PLACEMENT, "1")
         try:
             session = onnxruntime.InferenceSession(
                 content,

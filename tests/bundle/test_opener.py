@@ -10,12 +10,9 @@ from bundle import (
     Datatype,
     InputInvalid,
     ModelInvalid,
-    ProviderPolicy,
-    ProviderUnavailable,
     open_model,
-    resolve,
 )
-from bundle.providers import CPU, CUDA, has_kernel
+from bundle.providers import CPU, CUDA
 from tests.bundle.onnx_models import group_norm, identity, model, save, value
 
 TYPES = [t for t in Datatype if t not in (Datatype.BYTES, Datatype.BF16)]
@@ -192,27 +189,3 @@ def test_external_data_outside_the_folder_is_refused(tmp_path, location):
     path.write_bytes(proto.SerializeToString())
     with pytest.raises(ModelInvalid, match="outside its folder"):
         open_model(path)
-
-
-def test_cuda_that_is_required_and_missing_is_an_error_that_names_what_is_there():
-    with pytest.raises(ProviderUnavailable, match=CPU):
-        resolve(ProviderPolicy.CUDA, available=[CPU])
-
-
-def test_auto_takes_cuda_where_it_is_and_keeps_the_cpu_behind_it():
-    assert [name for name, _ in resolve(ProviderPolicy.AUTO, available=[CUDA, CPU])] == [CUDA, CPU]
-    assert [name for name, _ in resolve(ProviderPolicy.AUTO, available=[CPU])] == [CPU]
-    assert [name for name, _ in resolve(ProviderPolicy.CPU, available=[CUDA, CPU])] == [CPU]
-
-
-def test_cuda_computes_in_float32_and_does_not_benchmark_at_request_time():
-    (_, options), _ = resolve(ProviderPolicy.CUDA, available=[CUDA, CPU])
-    assert options["use_tf32"] == "0"
-    assert options["cudnn_conv_algo_search"] == "HEURISTIC"
-
-
-def test_kernels_are_read_from_the_runtime():
-    assert has_kernel(CPU, "InstanceNormalization", opset=23)
-    assert not has_kernel(CPU, "NoSuchOperator", opset=23)
-    assert has_kernel(CPU, "RMSNormalization", opset=23)
-    assert not has_kernel(CPU, "RMSNormalization", opset=22)
