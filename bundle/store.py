@@ -31,6 +31,7 @@ __all__ = [
     "model_versions",
     "put_in_place",
     "read_bundle",
+    "write_atomically",
     "write_bundle",
 ]
 
@@ -162,7 +163,7 @@ def write_bundle(
         complete = manifest.model_copy(update={"files": _digests(staging)})
         (staging / MANIFEST).write_text(complete.model_dump_json(indent=1) + "\n")
         if _is_generated(home):
-            _write_atomically(home / _CONFIG, model_config(complete))
+            write_atomically(home / _CONFIG, model_config(complete))
         put_in_place(staging, target)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -217,7 +218,12 @@ def _is_generated(home: Path) -> bool:
     return False
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file of a model's folder, so that a reader sees all of it or what was there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     with tempfile.NamedTemporaryFile(
         "w", prefix=_TEMPORARY, dir=path.parent, delete=False
     ) as stream:

@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _COMMANDS = {
     "axes": "Measure over which axes normalizations share statistics, and across which rows.",
+    "bench": "Measure how quick a model is behind NormServe, and without it.",
     "demo": "Export, prove, serve and question every network of the zoo.",
     "diagnose": "Find the first layer that computes something else, and why.",
     "export": "Export PyTorch models to ONNX and prove that they compute the same.",
@@ -25,6 +26,7 @@ _COMMANDS = {
     "serve": "Serve a model repository over HTTP and gRPC (Open Inference Protocol).",
     "status": "Say whether a running service is ready, and how much it was asked.",
     "train": "Train networks of the zoo on their real data.",
+    "tune": "Measure how a model is run best on this machine, and write it into its configuration.",
     "unload": "Take a model out of a running service.",
     "validate": "Check bundles, repositories, ONNX files and PyTorch models; for CI.",
 }

@@ -50,9 +50,10 @@ def test_an_unknown_command_is_refused():
     assert "No such command 'explode'" in result.output
 
 
-def test_the_list_of_commands_and_serve_need_no_torch():
+def test_the_list_of_commands_serve_and_tune_need_no_torch():
     assert without_torch("--help").returncode == 0
     assert without_torch("serve", "--help").returncode == 0
+    assert without_torch("tune", "--help").returncode == 0
 
 
 def test_a_command_whose_extra_is_missing_says_which():
