@@ -20,7 +20,6 @@ from service.http.repository import repository_router
 from service.http.security import install_security
 from service.http.settings import settings_router
 from service.http.shared_memory import shared_memory_router
-from service.http.shortcut import Shortcut
 from service.http.statistics import statistics_router
 from service.lifecycle import Service
 from service.machine import normserve_version
@@ -96,7 +95,4 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
     install_openapi(app)
     install_security(app, served.guard)
     app.add_middleware(AccessMiddleware, traffic=served.traffic, tracing=served.tracing)
-    app.middleware_stack = Shortcut(
-        app, guard=served.guard, traffic=served.traffic, tracing=served.tracing
-    )
     return app
