@@ -1,6 +1,8 @@
 """The real process: started as the command line starts it, stopped as an operator stops it."""
 
 import logging
+import os
+import re
 import signal
 import socket
 import threading
@@ -22,7 +24,7 @@ from service.errors import (
 from service.server import serve
 from service.settings import Settings
 from tests.service import tiny
-from tests.service.process import process
+from tests.service.process import process, workers
 
 
 def slow_model(repository, *, rounds):
@@ -167,6 +169,47 @@ def test_metrics_and_health_have_a_port_of_their_own_that_ends_with_the_others(t
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{metrics}/metrics")
     assert server.lines[-1]["event"] == "stopped"
+
+
+def test_what_the_processes_of_models_use_is_told_and_how_often_they_ended(tmp_path):
+    tiny.write_plain(tmp_path, "double", tiny.scale(2.0))
+    with process(tmp_path) as (server, url):
+        tensor = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 1]}
+        body = {"inputs": [tensor]}
+        assert httpx.post(f"{url}/v2/models/double/infer", json=body).status_code == 200
+
+        def read(name):
+            page = httpx.get(f"{server.listening['metrics']}/metrics").text
+            told = re.search(rf"^{re.escape(name)} (\S+)$", page, re.MULTILINE)
+            return told and float(told[1])
+
+        labels = '{model="double",version="1"}'
+        assert read(f"normserve_worker_deaths_total{labels}") == 0
+        assert read(f"normserve_worker_resident_memory_bytes{labels}") > 2**20
+        assert read(f"normserve_worker_cpu_seconds_total{labels}") >= 0
+        assert read("normserve_processes") >= 3  # the server, what forks, and the model's
+        assert read("normserve_processes_memory_bytes") > read("process_resident_memory_bytes") / 2
+        assert (
+            read("normserve_processes_cpu_seconds_total") >= read("process_cpu_seconds_total") / 2
+        )
+        (worker,) = workers(server)
+        os.kill(worker, signal.SIGKILL)
+        tiny.wait_for(lambda: read(f"normserve_worker_deaths_total{labels}") == 1)
+        tiny.wait_for(lambda: read(f"normserve_worker_resident_memory_bytes{labels}") is not None)
+
+
+def test_the_cores_are_said_at_the_start_and_shared_among_runs(tmp_path):
+    settings = {"cores": 3.5, "threads": 3, "concurrent_runs": 2}
+    with process(tmp_path, **settings) as (server, url):
+        lines = [line for line in server.lines if "cores" in line["event"]]
+        page = httpx.get(f"{url}/metrics").text
+    assert [(line["event"], line["level"]) for line in lines] == [
+        ("cores", "info"),
+        ("more threads than cores", "warning"),
+    ]
+    assert settings.items() <= lines[0].items()
+    assert lines[0]["source"] == "setting"
+    assert 'normserve_cores{source="setting"} 3.5' in page
 
 
 def test_metrics_need_have_no_port_of_their_own(tmp_path):
