@@ -30,18 +30,23 @@ from bundle import (
     replay,
 )
 from bundle.checks import Subject
+from bundle.policy import DEVICE_MEMORY
 from service.batching import Batchers
+from service.batching.buckets import bucket
 from service.budget import Budget
 from service.consistency import Consistency, Examiner, Exported, Golden, Placement, Source
 from service.consistency.source import manifest_sha256
-from service.engine import Opened, Workshop
+from service.engine import Engine, Opened, Workshop
+from service.engine.padding import PaddedEngine
 from service.errors import EngineFailed, LoadFailed
 from service.model_config import read_labels
 from service.model_options import ModelOptions, fit_tensors, not_honoured, read_options
+from service.placing import placement_properties, warn_of_placement
 from service.registry import ServedModel
 from service.repository import PlannedVersion
 from service.repository.stamps import FileStamps, file_stamps
 from service.signature import Signature
+from service.warming import warm
 
 __all__ = ["Loader"]
 
@@ -138,13 +143,13 @@ class Loader:
         try:
             _require_tensors(opened, manifest)
             samples = _samples(folder, manifest)
-            golden = _verify(opened, manifest, samples)
+            golden = self._try(opened, manifest, samples)
             return self._serve(
                 attempt,
                 opened,
                 manifest=manifest,
                 golden=golden,
-                trial=lambda another: _verify(another, manifest, samples),
+                trial=lambda another: self._try(another, manifest, samples),
                 properties={
                     "verified": "true",
                     "golden_samples": str(golden.samples),
@@ -155,6 +160,13 @@ class Loader:
         except BaseException:
             opened.close()
             raise
+
+    def _try(self, opened: Opened, manifest: Manifest, samples: Sequence[Sample]) -> Golden:
+        """Verify a bundle, and prepare its device for the batches that it will be asked for."""
+        golden = _verify(opened, manifest, samples)
+        if opened.provider in DEVICE_MEMORY:
+            warm(opened, manifest, samples, most=self._batchers.max_rows)
+        return golden
 
     def _load_plain(self, attempt: _Attempt) -> ServedModel:
         opened = self._open(attempt.version.folder.path / MODEL, attempt.options)
@@ -224,15 +236,23 @@ class Loader:
         source = self._source(folder, options)
         consistency = Consistency(
             source,
-            placement=Placement(provider=opened.provider, nodes=nodes, lowered=opened.lowered),
+            placement=Placement(
+                provider=opened.provider,
+                nodes=nodes,
+                lowered=opened.lowered,
+                passed_over=opened.placement.passed_over,
+            ),
             golden=golden,
             exported=Exported.of(manifest) if manifest is not None else None,
+            wanted_rows=options.rows,
+            max_rows=options.max_batch_size or None,
         )
 
         def try_again(another: Opened) -> None:
             source.subject()  # what is there now must be what was loaded
             trial(another)
 
+        warn_of_placement(opened, model=folder.name, version=folder.version)
         if file_stamps(folder.path) != attempt.stamps:  # what was digested may not be what runs
             raise LoadFailed("its files were changed while it was loaded; load it again")
         threads = self._threads_of(options)
@@ -250,9 +270,9 @@ class Loader:
             version=folder.version,
             signature=signature,
             runner=self._batchers.batcher(
-                engine,
+                self._prepared(engine, opened, consistency),
                 threads=threads,
-                rows=lambda: consistency.batching.rows_for(options.rows),
+                rows=lambda: consistency.batching.rows,
                 plan=options.plan,
             ),
             engine=engine,
@@ -261,8 +281,7 @@ class Loader:
                 **properties,
                 "inputs": "; ".join(map(str, opened.inputs)),
                 "outputs": "; ".join(map(str, opened.outputs)),
-                "provider": opened.provider,
-                "placement": ", ".join(f"{provider}: {count}" for provider, count in nodes.items()),
+                **placement_properties(opened),
                 "instances": str(opened.at_once),
                 "threads": str(threads),
                 **({"tuning": str(options.tuning)} if str(options.tuning) else {}),
@@ -272,6 +291,16 @@ class Loader:
             config=config,
             labels=labels,
         )
+
+    def _prepared(self, engine: Engine, opened: Opened, consistency: Consistency) -> Engine:
+        """The engine, for sizes of batches that its device knows already."""
+        if opened.provider not in DEVICE_MEMORY:
+            return engine
+
+        def size(rows: int) -> int:
+            return bucket(rows, self._batchers.max_rows) if consistency.batching.allowed else rows
+
+        return PaddedEngine(engine, size=size)
 
     def _source(self, folder: VersionFolder, options: ModelOptions) -> Source:
         path = folder.path.resolve()

@@ -24,17 +24,15 @@ _CUDA_OPTIONS: Final = (
 )
 
 
-def batch_sizes(base: Setting, paces: Sequence[Pace], *, most: int) -> Iterator[Setting]:
+def batch_sizes(base: Setting, paces: Sequence[Pace]) -> Iterator[Setting]:
     """Rows of a shared run, of those that answered as they do alone.
 
     Args:
         base: what is varied.
         paces: of the sizes, as they were established; empty where requests share no runs.
-        most: rows.
     """
-    allowed = [pace for pace in paces if pace.rows <= most]
-    best = max((pace.rows_per_s for pace in allowed), default=0.0)
-    for pace in allowed:
+    best = max((pace.rows_per_s for pace in paces), default=0.0)
+    for pace in paces:
         if pace.rows == 1 or pace.rows_per_s >= _NEARLY * best:
             yield replace(base, rows=pace.rows)
 

@@ -7,7 +7,7 @@ noise (`search.RULE`), and in the end the whole way must be, against the present
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -24,6 +24,7 @@ from normserve.tune.setting import Setting
 from normserve.tune.stand import Clock, Objective, Stands
 from service.consistency import Consistency, Placement
 from service.consistency.examine import Examine
+from service.consistency.pace import Pace
 from service.consistency.report import Report
 from service.engine import Workshop
 from service.machine import normserve_version
@@ -89,9 +90,7 @@ class Tuner:
         model, load = self._model, os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         known, report = self._establish(model.present(rows=1))
         judge = Judge.of(known.source, report)
-        present = model.present(
-            rows=min(known.batching.rows_for(model.options.rows), model.most_rows)
-        )
+        present = model.present(rows=known.batching.rows)
         stands = Stands(
             model,
             judge,
@@ -106,7 +105,8 @@ class Tuner:
             except Refused as err:
                 raise Untunable(f"the model does not run right as it is now: {err}") from err
             found = _Found(present, present)
-            await self._stages(found, report, stands, provider)
+            paces = [pace for pace in report.paces if pace.rows <= known.batching.most]
+            await self._stages(found, paces, stands, provider)
             gain = await self._gain(found, stands)
         finally:
             await stands.keep()
@@ -137,13 +137,15 @@ class Tuner:
     def _left_s(self) -> float:
         return max(0.0, self._begun + self._budget_s - self._clock())
 
-    async def _stages(self, found: _Found, report: Report, stands: Stands, provider: str) -> None:
+    async def _stages(
+        self, found: _Found, paces: Sequence[Pace], stands: Stands, provider: str
+    ) -> None:
         limits = self._model.limits
         if self._objective == "throughput":
-            sizes = batch_sizes(found.best, report.paces, most=self._model.most_rows)
+            sizes = batch_sizes(found.best, paces)
             await self._stage("rows of a run", sizes, _OF_ROWS, found, stands)
-            most = max((pace.rows for pace in report.paces), default=1)
-            ways = shares(found.best, limits, most_rows=min(most, self._model.most_rows))
+            most = max((pace.rows for pace in paces), default=1)
+            ways = shares(found.best, limits, most_rows=most)
         else:
             ways = thread_counts(found.best, limits)
         await self._stage("shares of the cores", ways, _OF_SHARES, found, stands)
@@ -229,7 +231,7 @@ class Tuner:
             except BundleError as err:
                 found.trials.append(Trial.of_refused(stage, setting, str(err)))
                 continue
-            if batching.rows_for(setting.rows) == setting.rows:
+            if setting.rows <= batching.most:
                 return setting
             why = f"{setting.rows} rows may not share a run: {batching.reason}"
             found.trials.append(Trial.of_refused(stage, setting, why))
@@ -242,7 +244,12 @@ class Tuner:
             self._say(f"may requests share runs: {setting}")
             source = self._model.source(setting)
             provider = resolve(source.policy)[0][0]
-            known = Consistency(source, placement=Placement(provider=provider))
+            known = Consistency(
+                source,
+                placement=Placement(provider=provider),
+                wanted_rows=self._model.options.rows,
+                max_rows=self._model.most_rows,
+            )
             report = Examine(source=source, key=known.key, thorough=False)()
             known.finish(report)
             self._known[session] = known, report

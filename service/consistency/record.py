@@ -58,19 +58,17 @@ class Batching:
     Attributes:
         allowed: whether they may.
         reason: what that rests on, or why not.
-        rows: of a batch that make the most of the model on this machine; 1 where batches are not
-            allowed, or do not pay.
-        most: rows of the largest batch that was seen to answer as its rows do alone.
+        rows: of a batch: those that the model's configuration wants, as far as they were seen to
+            agree, else those that make the most of the model on this machine; 1 where batches are
+            not allowed, or do not pay.
+        most: rows of the largest batch that was seen to answer as its rows do alone, and that the
+            model's configuration allows.
     """
 
     allowed: bool
     reason: str
     rows: int = 1
     most: int = 1
-
-    def rows_for(self, wanted: int | None) -> int:
-        """Rows of a shared run: those that are wanted, as far as they were seen to agree."""
-        return self.rows if wanted is None else min(wanted, self.most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +124,13 @@ class Placement:
         provider: the execution provider that was asked first.
         nodes: of the optimized graph, how many run on each provider.
         lowered: the nodes that were rewritten because the provider has no kernel for them.
+        passed_over: providers that were wanted more, each with the reason why they are not used.
     """
 
     provider: str
     nodes: Mapping[str, int] = field(default_factory=dict)
     lowered: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
 
 class Consistency:
@@ -142,6 +142,8 @@ class Consistency:
         placement: where it runs.
         golden: None for a plain file, which has no golden samples.
         exported: None for a plain file.
+        wanted_rows: of a batch, as the model's configuration says; None where it does not.
+        max_rows: that a batch may have, as it says; None where it does not.
         live: what the canary has seen.
     """
 
@@ -152,12 +154,16 @@ class Consistency:
         placement: Placement,
         golden: Golden | None = None,
         exported: Exported | None = None,
+        wanted_rows: int | None = None,
+        max_rows: int | None = None,
     ) -> None:
         self.source = source
         self.key = Key.of(source, provider=placement.provider)
         self.placement = placement
         self.golden = golden
         self.exported = exported
+        self.wanted_rows = wanted_rows
+        self.max_rows = max_rows
         self.live = Live()
         self._become(Status(phase=Phase.UNKNOWN, reason="nothing was asked to be established"))
 
@@ -202,10 +208,11 @@ class Consistency:
 
     def _become(self, status: Status) -> None:
         self._status = status
-        self._batching = _batching(status)  # asked for with every request
+        # asked for with every request
+        self._batching = _batching(status, wanted=self.wanted_rows, maximum=self.max_rows)
 
 
-def _batching(status: Status) -> Batching:
+def _batching(status: Status, *, wanted: int | None, maximum: int | None) -> Batching:
     if status.report is None:
         reason = f"no certificate was established: {status.reason or status.phase}"
         return Batching(allowed=False, reason=reason)
@@ -213,9 +220,7 @@ def _batching(status: Status) -> Batching:
     reason = f"{certificate.verdict}: {certificate.reason}"
     if not certificate.allows_batching:
         return Batching(allowed=False, reason=reason)
-    return Batching(
-        allowed=True,
-        reason=reason,
-        rows=rows_worth(paces),
-        most=max((pace.rows for pace in paces), default=1),
-    )
+    tried = max((pace.rows for pace in paces), default=1)
+    most = tried if maximum is None else min(tried, maximum)
+    rows = rows_worth(paces) if wanted is None else wanted
+    return Batching(allowed=True, reason=reason, rows=min(rows, most), most=most)

@@ -50,9 +50,8 @@ def test_for_a_run_alone_only_threads_matter():
 def test_sizes_are_those_that_were_quick_enough_when_they_were_established():
     seconds = {1: 1.0, 2: 1.0, 4: 1.0, 8: 2.2, 16: 9.0}
     paces = [Pace(rows=rows, seconds=took) for rows, took in seconds.items()]
-    assert [way.rows for way in batch_sizes(BASE, paces, most=64)] == [1, 4, 8]
-    assert [way.rows for way in batch_sizes(BASE, paces, most=2)] == [1, 2]
-    assert list(batch_sizes(BASE, [], most=64)) == []
+    assert [way.rows for way in batch_sizes(BASE, paces)] == [1, 4, 8]
+    assert list(batch_sizes(BASE, [])) == []
 
 
 def test_each_option_of_a_session_is_tried_by_itself():

@@ -1,5 +1,7 @@
+import pytest
+
 from bundle.certificate import Verdict
-from service.consistency import Phase
+from service.consistency import Consistency, Phase
 from service.consistency.pace import Pace
 from tests.service import tiny
 
@@ -14,14 +16,20 @@ def test_nothing_is_batched_before_a_certificate_allows_it():
     assert known.batching.reason == "bitwise: as a test says"
 
 
-def test_batches_are_as_large_as_is_asked_for_where_they_were_seen_to_agree():
-    known = tiny.consistency()
-    assert known.batching.rows_for(4) == 1
-    paces = tuple(Pace(rows=rows, seconds=1e-3 * rows) for rows in (1, 2, 4))
-    known.finish(tiny.report(known).model_copy(update={"paces": paces}))
-    assert known.batching.rows_for(None) == known.batching.rows
-    assert known.batching.rows_for(2) == 2
-    assert known.batching.rows_for(64) == 4
+@pytest.mark.parametrize(("wanted", "rows"), [(None, 1), (1, 1), (2, 2), (64, 4)])
+def test_batches_are_as_large_as_is_wanted_where_they_were_seen_to_agree(wanted, rows):
+    plain = tiny.consistency()
+    known = Consistency(plain.source, placement=plain.placement, wanted_rows=wanted)
+    assert known.batching.rows == 1
+    paces = tuple(Pace(rows=size, seconds=1.0 * size) for size in (1, 2, 4))
+    report = tiny.report(known).model_copy(update={"paces": paces})
+    known.finish(report)
+    assert known.batching.rows == rows
+    bounded = Consistency(plain.source, placement=plain.placement, wanted_rows=wanted, max_rows=2)
+    bounded.finish(report)
+    assert bounded.batching.rows == min(rows, 2)
+    known.finish(tiny.report(known, verdict=Verdict.DEPENDENT))
+    assert known.batching.rows == 1
 
 
 def test_a_certificate_that_refuses_says_why():
