@@ -2,23 +2,24 @@
 
 Not for: which nodes of a model to replace (`bundle.lowering`).
 
-Two forms. Over few elements InstanceNormalization over groups (Wu & He 2018,
+Three forms. Over few elements InstanceNormalization over groups (Wu & He 2018,
 https://arxiv.org/abs/1803.08494): one kernel, which subtracts the mean first, and 2.1 to 2.4 times
 faster than the function body of GroupNormalization. Over many the mean and the variance are sums of
 sums, whose rounding error grows with the length of the longer one and not with their product
-(pairwise summation; Higham 1993, https://doi.org/10.1137/0914050).
+(pairwise summation; Higham 1993, https://doi.org/10.1137/0914050): from one kernel where the
+runtime has it (`bundle.moment_form`), from ReduceMean everywhere else.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
-__all__ = ["Normalization", "TensorType", "accurate_form"]
+from bundle.moment_form import from_moments
+from bundle.normalization import FLOAT, Nodes, Normalization
+
+__all__ = ["accurate_form"]
 
 MANY = 2048
 """Elements of a group beyond which one running sum is too inaccurate.
@@ -27,68 +28,26 @@ Measured on inputs behind a ReLU, whose errors are all of one sign: ONNX Runtime
 3 ulps of the largest value at 1,024 elements, 20 at 7,168, 150 at 65,536, 2,300 at 1,048,576.
 """
 
-_FLOAT = onnx.TensorProto.FLOAT
-_SCALE_PER_CHANNEL_SINCE = 21
 
-
-@dataclass(frozen=True, slots=True)
-class TensorType:
-    """What is known of a value: its element type, and its shape (None: an unknown size or rank)."""
-
-    element: int
-    shape: tuple[int | None, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Normalization:
-    """A GroupNormalization or InstanceNormalization node.
-
-    Attributes:
-        node: with the inputs x (N, C, *), scale and shift.
-        given: the type of x.
-        groups: None for InstanceNormalization: each channel is one.
-        opset: of the model.
-    """
-
-    node: onnx.NodeProto
-    given: TensorType
-    groups: int | None
-    opset: int
-
-    @property
-    def scales_channels(self) -> bool:
-        """Whether scale and shift have an element for each channel of a group."""
-        return self.groups is not None and self.opset >= _SCALE_PER_CHANNEL_SINCE
-
-    @property
-    def channels(self) -> int | None:
-        """C, if it is known."""
-        shape = self.given.shape
-        return None if shape is None or len(shape) < 2 else shape[1]
-
-    @property
-    def elements(self) -> int | None:
-        """How many elements share a mean, if it is known."""
-        shape = self.given.shape
-        if shape is None or len(shape) < 3 or None in shape[1:]:
-            return None
-        return math.prod(size for size in shape[1:] if size) // (self.groups or shape[1] or 1)
-
-
-def accurate_form(norm: Normalization, fresh: Callable[[str], str]) -> list[onnx.NodeProto] | None:
+def accurate_form(
+    norm: Normalization, fresh: Callable[[str], str], *, is_portable: bool
+) -> list[onnx.NodeProto] | None:
     """The nodes that compute what one node does.
 
     Args:
         norm: the node.
         fresh: gives names that nothing else has.
+        is_portable: whether they are to be fast on other runtimes too than this machine's ONNX
+            Runtime on its CPU provider.
 
     Returns:
         The last one's output is the node's. None where the node itself is accurate, or nothing
         more accurate is known.
     """
-    nodes = _Nodes(norm, fresh)
+    nodes = Nodes(norm, fresh)
     if _is_large(norm):
-        _sums_of_sums(norm, nodes)
+        if is_portable or not from_moments(norm, nodes):
+            _sums_of_sums(norm, nodes)
     elif norm.groups is not None:
         _instances(norm, nodes)
     else:
@@ -96,52 +55,16 @@ def accurate_form(norm: Normalization, fresh: Callable[[str], str]) -> list[onnx
     return nodes.made
 
 
-class _Nodes:
-    """Nodes as they are made, one after the other."""
-
-    def __init__(self, norm: Normalization, fresh: Callable[[str], str]) -> None:
-        self.made: list[onnx.NodeProto] = []
-        self._element = norm.given.element
-        self._output = norm.node.output[0]
-        self._prefix = norm.node.name or self._output
-        self._fresh = fresh
-
-    def add(self, op_type: str, *inputs: str, **attributes: Any) -> str:
-        """A node's output."""
-        output = self._fresh(f"{self._prefix}_{op_type.lower()}")
-        name = self._fresh(f"{self._prefix}/{op_type}")
-        self.made.append(onnx.helper.make_node(op_type, inputs, [output], name=name, **attributes))
-        return output
-
-    def constant(self, *values: int) -> str:
-        """Integers, such as axes and shapes."""
-        return self.floats(np.array(values, np.int64))
-
-    def floats(self, values: np.ndarray) -> str:
-        """Constants of any type."""
-        return self.add("Constant", value=numpy_helper.from_array(values))
-
-    def as_float(self, value: str) -> str:
-        """In float32, which the statistics are computed in (stash_type = 1)."""
-        return value if self._element == _FLOAT else self.add("Cast", value, to=_FLOAT)
-
-    def end(self) -> None:
-        """Give the last node the name of the output, which others go on to read."""
-        if self._element != _FLOAT:
-            self.add("Cast", self.made[-1].output[0], to=self._element)
-        self.made[-1].output[0] = self._output
-
-
-def _instances(norm: Normalization, nodes: _Nodes) -> None:
+def _instances(norm: Normalization, nodes: Nodes) -> None:
     x, scale, shift = norm.node.input
     groups = norm.groups or 0
-    epsilon = _epsilon(norm)
+    epsilon = norm.epsilon
     shape = nodes.add("Shape", x)
     grouped = nodes.add("Reshape", nodes.as_float(x), nodes.constant(0, groups, -1))
     if norm.scales_channels:
         one, zero = np.ones(groups, np.float32), np.zeros(groups, np.float32)
         normalized = nodes.add(
-            "InstanceNormalization", grouped, nodes.floats(one), nodes.floats(zero), epsilon=epsilon
+            "InstanceNormalization", grouped, nodes.array(one), nodes.array(zero), epsilon=epsilon
         )
         spatial = _spatial_axes(norm, nodes, shape)
         restored = nodes.add("Reshape", normalized, shape)
@@ -155,7 +78,7 @@ def _instances(norm: Normalization, nodes: _Nodes) -> None:
     nodes.end()
 
 
-def _sums_of_sums(norm: Normalization, nodes: _Nodes) -> None:
+def _sums_of_sums(norm: Normalization, nodes: Nodes) -> None:
     x, scale, shift = norm.node.input
     groups = norm.groups or 0  # 0: as many as x has channels
     shape = nodes.add("Shape", x)
@@ -167,7 +90,7 @@ def _sums_of_sums(norm: Normalization, nodes: _Nodes) -> None:
 
     centred = nodes.add("Sub", blocks, mean(blocks))
     variance = mean(nodes.add("Mul", centred, centred))
-    stable = nodes.add("Add", variance, nodes.floats(np.array(_epsilon(norm), np.float32)))
+    stable = nodes.add("Add", variance, nodes.array(np.array(norm.epsilon, np.float32)))
     if norm.scales_channels:
         in_group = (norm.channels or 0) // groups
         centred = nodes.add("Reshape", centred, nodes.constant(0, groups, in_group, -1))
@@ -182,13 +105,9 @@ def _sums_of_sums(norm: Normalization, nodes: _Nodes) -> None:
     nodes.end()
 
 
-def _epsilon(norm: Normalization) -> float:
-    return next((a.f for a in norm.node.attribute if a.name == "epsilon"), 1e-5)
-
-
 def _is_large(norm: Normalization) -> bool:
     """Whether groups have, or may have, many elements, and can be cut into blocks."""
-    if norm.channels is None or (norm.groups is None and norm.given.element != _FLOAT):
+    if norm.channels is None or (norm.groups is None and norm.given.element != FLOAT):
         return False  # InstanceNormalization has statistics of its own type
     if norm.elements is None:
         return norm.given.shape is not None and len(norm.given.shape) > 3
@@ -200,7 +119,7 @@ def _block(elements: int) -> int:
     return next(size for size in range(math.isqrt(elements), 0, -1) if elements % size == 0)
 
 
-def _block_shape(norm: Normalization, nodes: _Nodes, x: str) -> str:
+def _block_shape(norm: Normalization, nodes: Nodes, x: str) -> str:
     """(N, groups, blocks, elements of a block): of known sizes, or the last axis of x."""
     groups = norm.groups or 0
     if norm.elements is not None:
@@ -210,9 +129,9 @@ def _block_shape(norm: Normalization, nodes: _Nodes, x: str) -> str:
     return nodes.add("Concat", nodes.constant(0, groups, -1), last, axis=0)
 
 
-def _spatial_axes(norm: Normalization, nodes: _Nodes, shape: str) -> str:
+def _spatial_axes(norm: Normalization, nodes: Nodes, shape: str) -> str:
     """1 to rank - 2: a column of channels beside them."""
     if norm.given.shape is not None:
         return nodes.constant(*range(1, len(norm.given.shape) - 1))
-    one = nodes.floats(np.array(1, np.int64))
+    one = nodes.array(np.array(1, np.int64))
     return nodes.add("Range", one, nodes.add("Sub", nodes.add("Size", shape), one), one)

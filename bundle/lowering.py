@@ -3,7 +3,7 @@
 ONNX Runtime on a CPU expands GroupNormalization into its function body, whose variance is
 E[x²] - E[x]²: measured error 6e-3 at mean/sd = 100, 0.8 at 1000, NaN for constant inputs above 10.
 Its InstanceNormalization adds up all the elements of a channel one after the other: with a million
-of them a quarter of a thousandth is lost (``docs/decisions/0010-summation.md``).
+of them a quarter of a thousandth is lost (``docs/decisions/0010-sums-of-sums.md``).
 
 A model file keeps the standard operators; whoever opens a session lowers them in memory. Not for:
 which provider needs it (`bundle.opener`), how the accurate forms look (`bundle.group_forms`).
@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Iterable
 
 import onnx
 
-from bundle.group_forms import Normalization, TensorType, accurate_form
+from bundle.group_forms import accurate_form
+from bundle.normalization import Normalization, TensorType
 
 __all__ = ["GROUP_NORM", "INSTANCE_NORM", "has_node", "lower_normalizations"]
 
@@ -38,7 +39,9 @@ def lower_normalizations(
 
     Args:
         model: of opset 18 or later; others are left as they are.
-        op_types: which of the two.
+        op_types: which of the two. InstanceNormalization is inaccurate in ONNX Runtime's CPU
+            provider only: with it the nodes are those that are fastest there; without it, those
+            that any runtime may be given.
 
     Returns:
         The names (or first outputs) of the nodes that were replaced.
@@ -52,7 +55,11 @@ def lower_normalizations(
     for graph in _graphs(model.graph):
         nodes: list[onnx.NodeProto] = []
         for node in graph.node:
-            form = _form(node, types, opset=opset, fresh=fresh) if _is_of(node, op_types) else None
+            form = None
+            if _is_of(node, op_types):
+                norm = _normalization(node, types, opset)
+                is_portable = INSTANCE_NORM not in op_types
+                form = norm and accurate_form(norm, fresh, is_portable=is_portable)
             if form is not None:
                 lowered.append(node.name or node.output[0])
             nodes.extend(form or [node])
@@ -62,18 +69,14 @@ def lower_normalizations(
     return tuple(lowered)
 
 
-def _form(
-    node: onnx.NodeProto,
-    types: dict[str, TensorType],
-    *,
-    opset: int,
-    fresh: Callable[[str], str],
-) -> list[onnx.NodeProto] | None:
+def _normalization(
+    node: onnx.NodeProto, types: dict[str, TensorType], opset: int
+) -> Normalization | None:
     given = types.get(node.input[0])
     if given is None:
         return None
     groups = next((a.i for a in node.attribute if a.name == "num_groups"), None)
-    return accurate_form(Normalization(node, given, groups=groups, opset=opset), fresh)
+    return Normalization(node, given, groups=groups, opset=opset)
 
 
 def _is_of(node: onnx.NodeProto, op_types: Collection[str]) -> bool:

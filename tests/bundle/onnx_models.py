@@ -24,11 +24,13 @@ def identity(element=TensorProto.FLOAT, shape=("n",)):
     return model([node], [value("x", shape, element)], [value("y", shape, element)])
 
 
-def group_norm(channels, groups, weights, *, opset=23, element=TensorProto.FLOAT, **attributes):
+def group_norm(
+    channels, groups, weights, *, opset=23, element=TensorProto.FLOAT, shape=None, **attributes
+):
     node = helper.make_node(
         "GroupNormalization", ["x", "s", "b"], ["y"], name="gn", num_groups=groups, **attributes
     )
-    shape = ["batch", channels, "height", "width"]
+    shape = shape or ["batch", channels, "height", "width"]
     return model(
         [node],
         [value("x", shape, element)],

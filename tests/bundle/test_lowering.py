@@ -1,9 +1,12 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from bundle import lower_normalizations, open_model
+from bundle import lower_normalizations, moment_form, open_model
+from bundle.lowering import GROUP_NORM, INSTANCE_NORM
 from tests.bundle.onnx_models import group_norm, model, value
 
 
@@ -215,6 +218,81 @@ def test_large_groups_of_no_rows_give_no_rows():
     scale, shift = parameters(4)
     opened = open_model(instance_norm(["n", 4, 256, 128], {"s": scale, "b": shift}))
     assert opened.run({"x": np.zeros((0, 4, 256, 128), np.float32)})["y"].shape == (0, 4, 256, 128)
+
+
+FORMS = {"one kernel": True, "means of means": False}
+
+
+@pytest.fixture(params=FORMS.values(), ids=FORMS)
+def each_form(request, monkeypatch):
+    """With the runtime's kernel for the moments of rows, and without."""
+    monkeypatch.setattr(moment_form, "gives_moments", lambda: request.param)
+
+
+@pytest.mark.usefixtures("each_form")
+@pytest.mark.parametrize("elements", [(64, 33), (96, 80), (256, 256)])
+@pytest.mark.parametrize("mean", [0.0, 100.0, 1000.0])
+def test_many_elements_far_from_zero_cost_no_more_than_their_own_rounding(mean, elements):
+    scale, shift = parameters(8)
+    x = (np.random.default_rng(1).normal(size=(2, 8, *elements)) + mean).astype(np.float32)
+    wanted = definition(x, 2, scale, shift)
+    opened = open_model(group_norm(8, 2, {"s": scale, "b": shift}, shape=["n", 8, *elements]))
+    assert opened.lowered == ("gn",)
+    assert ulps(opened.run({"x": x})["y"], wanted) < 4 + mean  # what rounding the mean costs
+
+
+@pytest.mark.usefixtures("each_form")
+@pytest.mark.parametrize("batch", ["n", 3])
+def test_runs_at_the_same_time_do_not_share_what_they_compute(batch):
+    scale, shift = parameters(8)
+    opened = open_model(group_norm(8, 4, {"s": scale, "b": shift}, shape=[batch, 8, 64, 64]))
+    inputs = [
+        (np.random.default_rng(i).normal(size=(3, 8, 64, 64)) * 10**i + i).astype(np.float32)
+        for i in range(4)
+    ]
+    wanted = [opened.run({"x": x})["y"] for x in inputs]
+    for x, result in zip(inputs, wanted, strict=True):
+        np.testing.assert_allclose(result, definition(x, 4, scale, shift), atol=2e-5)
+    with ThreadPoolExecutor(4) as threads:
+        again = list(threads.map(lambda x: opened.run({"x": x})["y"], inputs * 25))
+    for place, result in enumerate(again):
+        assert np.array_equal(result, wanted[place % 4])
+
+
+@pytest.mark.usefixtures("each_form")
+@pytest.mark.parametrize("constant", [0.0, 13.7, -55.5])
+def test_large_constant_groups_stay_finite(constant):
+    scale, shift = parameters(8)
+    opened = open_model(group_norm(8, 2, {"s": scale, "b": shift}, shape=["n", 8, 64, 64]))
+    x = np.full((2, 8, 64, 64), constant, np.float32)
+    x[:, 4:] = np.random.default_rng(1).normal(size=(2, 4, 64, 64))
+    result = opened.run({"x": x})["y"]
+    assert np.isfinite(result).all()
+    np.testing.assert_allclose(result[:, 4:], definition(x, 2, scale, shift)[:, 4:], atol=2e-5)
+
+
+def test_what_is_not_finite_stays_in_its_group():
+    scale, shift = parameters(8)
+    opened = open_model(group_norm(8, 2, {"s": scale, "b": shift}, shape=["n", 8, 64, 64]))
+    x = np.random.default_rng(1).normal(size=(2, 8, 64, 64)).astype(np.float32)
+    clean = opened.run({"x": x})["y"]
+    x[0, 0, 0, 0], x[0, 0, 3, 5] = np.inf, np.nan
+    result = opened.run({"x": x})["y"]
+    assert np.isnan(result[0, :4]).all()
+    assert np.array_equal(result[0, 4:], clean[0, 4:])
+    assert np.array_equal(result[1], clean[1])
+
+
+def test_a_form_for_any_runtime_has_no_batch_norm_in_training_mode():
+    scale, shift = parameters(8)
+    proto = group_norm(8, 2, {"s": scale, "b": shift}, shape=["n", 8, 64, 64])
+    here = onnx.ModelProto()
+    here.CopyFrom(proto)
+    lower_normalizations(proto)
+    assert "BatchNormalization" not in {node.op_type for node in proto.graph.node}
+    lower_normalizations(here, (GROUP_NORM, INSTANCE_NORM))
+    onnx.checker.check_model(here, full_check=True)
+    assert "BatchNormalization" in {node.op_type for node in here.graph.node}
 
 
 def test_the_lowered_file_is_valid_and_the_given_model_is_unchanged():
