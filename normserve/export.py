@@ -121,7 +121,7 @@ def command(
             try:
                 if ":" in target:
                     source = from_factory(target, checkpoint, inputs, references)
-                    title = name or source.name
+                    title = source.name if name is None else name
                 else:
                     source = from_zoo(target, checkpoint)
                     title = source.name
@@ -130,6 +130,10 @@ def command(
                 )
             except (ExportError, BundleError, ValueError) as err:
                 raise click.ClickException(f"{target}: {err}") from err
+            except OSError as err:
+                raise click.ClickException(
+                    f"{target}: nothing can be written to '{repository}': {err.strerror}."
+                ) from err
             bundles.append(bundle)
         progress.update(len(chosen), len(chosen), "done")
     for bundle in bundles:

@@ -52,11 +52,21 @@ class InputSpec:
     dynamic: dict[int, str]
 
     def example(self) -> torch.Tensor:
-        """A tensor like it: normally distributed floats, zeros and ones for everything else."""
+        """A tensor like it: normally distributed floats, zeros and ones for everything else.
+
+        Raises:
+            ValueError: this machine has no memory for it.
+        """
         generator = torch.Generator().manual_seed(0)
-        if self.dtype.is_floating_point:
-            return torch.randn(self.shape, generator=generator).to(self.dtype)
-        return torch.randint(0, 2, self.shape, generator=generator).to(self.dtype)
+        try:
+            if self.dtype.is_floating_point:
+                return torch.randn(self.shape, generator=generator).to(self.dtype)
+            return torch.randint(0, 2, self.shape, generator=generator).to(self.dtype)
+        except (RuntimeError, TypeError) as err:  # the latter: a size beyond 64 bits
+            raise ValueError(
+                f"an example of input '{self.name}' with the shape {self.shape} does not fit into"
+                " this machine's memory; describe a smaller one."
+            ) from err
 
 
 def parse_input(text: str) -> InputSpec:

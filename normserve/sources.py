@@ -1,6 +1,7 @@
 """Where a torch model comes from: a network of the zoo, or anybody's function. Exports nothing."""
 
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import click
 from torch import nn
 
-from exporters import load_checkpoint, resolve_factory
+from exporters import FactoryInvalid, load_checkpoint, resolve_factory
 from exporters.statistics import NamedMetric
 from models import SCENES
 from models.scene import Scene
@@ -17,6 +18,9 @@ from normserve.input_spec import InputSpec
 from normserve.reference_inputs import read_references
 
 __all__ = ["Source", "from_factory", "from_zoo", "of_scene"]
+
+_MOST_PARTS = 3
+"""A model, its example inputs, its reference inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +95,15 @@ def from_factory(
         references: files of real inputs, in place of the factory's.
 
     Raises:
-        ExportError: it makes no model, or the checkpoint does not fit it.
-        ValueError: a file of real inputs is none.
-        click.UsageError: nothing says what the model takes.
+        ExportError: it raises, makes no model, or the checkpoint does not fit it.
+        ValueError: a file of real inputs is none, or an input is too large for this machine.
+        click.UsageError: nothing says what the model takes, or two descriptions do.
     """
+    names = [spec.name for spec in inputs]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise click.UsageError(f"--input describes '{min(repeated)}' more than once.")
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it: a package need not be installed
-    made = resolve_factory(target)()
-    module, example, real = (
-        (*made, None, None)[:3] if isinstance(made, tuple) else (made, None, None)
-    )
+    module, example, real = _made_by(target)
     arguments: dict[str, Any] = {"source": target}
     if checkpoint is not None:
         arguments["checkpoint_sha256"] = load_checkpoint(module, checkpoint)
@@ -116,3 +120,26 @@ def from_factory(
     if references or real is not None:
         arguments["reference_inputs"] = read_references(references) or list(real)
     return Source(module, target.rpartition(":")[2].rpartition(".")[2], arguments)
+
+
+def _made_by(target: str) -> tuple[nn.Module, Any, Any]:
+    """The model that a factory makes, its example inputs and its reference inputs."""
+    factory = resolve_factory(target)
+    try:
+        made = factory()
+    # It is the user's function: it may raise anything.
+    except Exception as err:
+        frames = traceback.extract_tb(err.__traceback__)[1:]  # the first is this function's
+        where = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
+        raise FactoryInvalid(
+            f"'{target}', called without arguments, raises {type(err).__name__}: {err}{where}"
+        ) from err
+    parts = made if isinstance(made, tuple) else (made,)
+    if not 1 <= len(parts) <= _MOST_PARTS or not isinstance(parts[0], nn.Module):
+        got = ", ".join(type(part).__name__ for part in parts)
+        raise FactoryInvalid(
+            f"'{target}' returns {f'({got})' if isinstance(made, tuple) else got}; it has to return"
+            " an nn.Module, (model, example_inputs) or (model, example_inputs, reference_inputs)."
+        )
+    module, example, real = (*parts, None, None)[:_MOST_PARTS]
+    return module, example, real

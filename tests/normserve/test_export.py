@@ -24,7 +24,32 @@ def build():
 def with_references():
     model, example = build()
     return model, example, [{"input": torch.rand(5, 4)}]
+
+
+def alone():
+    return build()[0]
+
+
+def raises():
+    raise KeyError("weights")
+
+
+def wants(path):
+    return build()
+
+
+def a_number():
+    return 5, {"input": torch.rand(2, 4)}
+
+
+def four_things():
+    return *with_references(), "more"
+
+
+def nothing():
+    return ()
 """
+INPUT = "input:FP32[batch,4]"
 
 
 @pytest.fixture
@@ -76,3 +101,48 @@ def test_networks_of_the_zoo_have_their_own_real_inputs(package, tmp_path):
     result = export("resnet", "--reference", "real.npz")
     assert result.exit_code == 2
     assert "comes with its reference inputs" in result.output
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        ("raises", "called without arguments, raises KeyError: 'weights' (line "),
+        ("wants", "wants() missing 1 required positional argument: 'path'"),
+        ("a_number", "returns (int, dict); it has to return an nn.Module"),
+        ("four_things", "returns (Sequential, dict, list, str); it has to return"),
+        ("nothing", "returns (); it has to return"),
+    ],
+)
+def test_a_factory_that_makes_no_model_is_told_so(package, tmp_path, factory, said):
+    (tmp_path / "weights.safetensors").touch()  # never looked at
+    result = export(f"{package}:{factory}", "--checkpoint", "weights.safetensors")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)  # no traceback
+    assert said in result.output
+    assert not (tmp_path / "model_repository").exists()
+
+
+def test_an_input_that_is_described_twice_is_refused(package):
+    result = export(f"{package}:alone", "--input", INPUT, "--input", "input:FP32[batch,8]")
+    assert result.exit_code == 2
+    assert "--input describes 'input' more than once" in result.output
+
+
+@pytest.mark.parametrize("size", [10**12, 10**30])
+def test_an_example_that_no_machine_can_hold_is_refused(package, size):
+    result = export(f"{package}:alone", "--input", f"input:FP32[batch,{size}]")
+    assert result.exit_code == 1
+    assert f"shape (2, {size}) does not fit into this machine's memory" in result.output
+
+
+def test_an_empty_name_is_no_name(package):
+    result = export(f"{package}:build", "--name", "")
+    assert result.exit_code == 1
+    assert "'' cannot be a model's name" in result.output
+
+
+def test_a_repository_that_cannot_be_written_is_told(package, tmp_path):
+    (tmp_path / "file").touch()
+    result = export(f"{package}:build", "--repository", "file")
+    assert result.exit_code == 1
+    assert "nothing can be written to 'file': Not a directory." in result.output

@@ -85,7 +85,7 @@ def test_a_model_can_be_described_on_the_command_line_and_get_weights(tmp_path):
     [
         ("missing", "there is no 'missing'"),
         ("network", "describe what it takes"),
-        ("explodes", "unexpected RuntimeError: no weights here"),
+        ("explodes", "raises RuntimeError: no weights here"),
         ("leaves", "ends the process"),
     ],
 )
