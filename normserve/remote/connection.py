@@ -26,6 +26,7 @@ url_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 
 _SECONDS = 300.0
+_NO_JSON = "while decoding the response"  # tritonclient's words
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -87,9 +88,16 @@ def connected(url: str, access: Access | None = None) -> Iterator[Any]:
         try:
             yield client
         except InferenceServerException as err:
-            raise click.ClickException(f"{url}: {err.message()}") from err
+            raise click.ClickException(f"{url}: {_told(err)}") from err
         except (OSError, HTTPParseError) as err:
             raise click.ClickException(f"no service answers at {url}: {err}") from err
+
+
+def _told(error: InferenceServerException) -> str:
+    message = str(error.message())
+    if _NO_JSON in message:  # and then the whole page of whatever is there
+        return "what answers there is no service of the Open Inference Protocol"
+    return message
 
 
 class _Bearer(http.InferenceServerClientPlugin):  # type: ignore[misc]  # tritonclient has no types

@@ -1,6 +1,8 @@
 """``normserve infer``, ``models``, ``status``, ``load`` and ``unload`` against a live service."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
@@ -126,3 +128,28 @@ def test_where_nothing_answers_is_said(call):
     assert result.exit_code == 1
     assert "no service answers at http://127.0.0.1:9" in result.output
     assert call("status", "--url", "ftp://here").exit_code == 2
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Answers everything with a page that says that it cannot."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("command", ["status", "models", "load"])
+def test_what_is_another_kind_of_server_is_said_in_a_line(command):
+    with HTTPServer(("127.0.0.1", 0), Stranger) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{other.server_port}"
+            arguments = [command, "m"] if command == "load" else [command]
+            result = CliRunner().invoke(main, [*arguments, "--url", url])
+        finally:
+            other.shutdown()
+            thread.join()
+    assert result.exit_code == 1
+    assert result.output == (
+        f"Error: {url}: what answers there is no service of the Open Inference Protocol\n"
+    )
