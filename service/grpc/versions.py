@@ -20,6 +20,6 @@ def parse_version(text: str) -> int | None:
         raise ParameterInvalid(
             f"the model's version must be a number from 1 on; got {excerpt(text)}"
         )
-    if len(text) > _MOST_DIGITS or int(text) == 0:
+    if len(text) > _MOST_DIGITS or text.startswith("0"):
         raise VersionUnknown(f"there is no version {excerpt(text)}; versions are numbers from 1 on")
     return int(text)

@@ -146,7 +146,15 @@ def test_a_malformed_request_is_refused(channel, made, code, said):
 
 
 @pytest.mark.parametrize(
-    ("version", "code"), [("abc", INVALID), ("-1", INVALID), ("0", NOT_FOUND), ("7", NOT_FOUND)]
+    ("version", "code"),
+    [
+        ("abc", INVALID),
+        ("-1", INVALID),
+        ("0", NOT_FOUND),
+        ("01", NOT_FOUND),
+        ("7", NOT_FOUND),
+        ("9" * 5000, NOT_FOUND),
+    ],
 )
 def test_a_version_that_is_not_there_is_refused(channel, version, code):
     made = request(raw=TWELVE)
