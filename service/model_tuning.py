@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from bundle import GraphLevel, SessionTuning
-from bundle.providers import CUDA
+from bundle.policy import CUDA, OPENVINO, TENSORRT
 from service.errors import LoadFailed, excerpt
 
 __all__ = [
@@ -47,8 +47,24 @@ LEVELS: Final = {
 }
 """What Triton's backend takes the numbers of ``optimization.graph.level`` for."""
 
-ACCELERATORS: Final = {"cuda": CUDA}
-"""Execution accelerators whose parameters are passed on, with the provider that takes them."""
+ACCELERATORS: Final = {"cuda": CUDA, "tensorrt": TENSORRT, "openvino": OPENVINO}
+"""The execution accelerators of Triton's backend, with the providers that they are."""
+
+_PASSED_ON: Final = {
+    CUDA: frozenset({
+        "arena_extend_strategy", "cudnn_conv1d_pad_to_nc1d", "cudnn_conv_algo_search",
+        "cudnn_conv_use_max_workspace", "do_copy_in_default_stream", "fuse_conv_bias",
+        "gpu_mem_limit", "prefer_nhwc", "use_ep_level_unified_stream",
+    }),
+    TENSORRT: frozenset({
+        "trt_auxiliary_streams", "trt_build_heuristics_enable", "trt_builder_optimization_level",
+        "trt_max_partition_iterations", "trt_min_subgraph_size",
+    }),
+    OPENVINO: frozenset[str](),
+}  # fmt: skip
+"""Options of a provider that a model may have. Others choose the precision, which the server's
+policy does, or take a path, a library or an address in memory.
+"""
 
 _PARAMETERS: Final = frozenset(
     {INTRA_OP_THREADS, INTER_OP_THREADS, EXECUTION_MODE, MEM_ARENA, MEM_PATTERN, BATCH_ROWS}
@@ -80,10 +96,10 @@ def read_tuning(config: Any) -> SessionTuning:
         mem_arena=_flag(config, MEM_ARENA),
         mem_pattern=_flag(config, MEM_PATTERN),
         provider_options=tuple(
-            (ACCELERATORS[accelerator.name], key, accelerator.parameters[key])
+            (provider, key, accelerator.parameters[key])
             for accelerator in _accelerators(config)
-            if accelerator.name in ACCELERATORS
-            for key in sorted(accelerator.parameters)
+            if (provider := ACCELERATORS.get(accelerator.name))
+            for key in sorted(_PASSED_ON[provider] & set(accelerator.parameters))
         ),
     )
 
@@ -133,8 +149,12 @@ def without_effect(config: Any, *, provider: str) -> Iterator[str]:
         if field.name not in _HONOURED:
             yield f"optimization.{field.name}"
     for accelerator in _accelerators(config):
+        name = f"optimization.execution_accelerators.{accelerator.name}"
         if ACCELERATORS.get(accelerator.name) != provider:
-            yield f"optimization.execution_accelerators.{accelerator.name}"
+            yield name
+        else:
+            others = set(accelerator.parameters) - _PASSED_ON[provider]
+            yield from (f"{name}.{key}" for key in others)
     for key in config.parameters:
         if key not in _PARAMETERS:
             yield f"parameters.{key}"

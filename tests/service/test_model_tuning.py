@@ -47,8 +47,8 @@ def test_levels_are_numbered_as_in_triton(number, level):
         (parameter("enable_mem_pattern", "False"), SessionTuning(mem_pattern=False)),
         (
             """optimization { execution_accelerators { gpu_execution_accelerator {
-                 name: "cuda" parameters { key: "use_tf32" value: "1" } } } }""",
-            SessionTuning(provider_options=((CUDA, "use_tf32", "1"),)),
+                 name: "cuda" parameters { key: "prefer_nhwc" value: "1" } } } }""",
+            SessionTuning(provider_options=((CUDA, "prefer_nhwc", "1"),)),
         ),
     ],
 )
@@ -63,6 +63,28 @@ def test_options_of_an_accelerator_that_the_model_does_not_run_on_are_named():
     named = ("optimization.execution_accelerators.cuda",)
     assert not_honoured(config, provider=CPU, at_once=1) == named
     assert not_honoured(config, provider=CUDA, at_once=1) == ()
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "provider", "key"),
+    [
+        ("cuda", CUDA, "use_tf32"),
+        ("cuda", CUDA, "gpu_external_alloc"),
+        ("tensorrt", "TensorrtExecutionProvider", "precision_mode"),
+        ("tensorrt", "TensorrtExecutionProvider", "trt_extra_plugin_lib_paths"),
+        ("openvino", "OpenVINOExecutionProvider", "cache_dir"),
+    ],
+)
+def test_options_that_are_not_a_models_to_choose_are_named_and_not_passed_on(
+    accelerator, provider, key
+):
+    config = read_config(
+        f"""optimization {{ execution_accelerators {{ gpu_execution_accelerator {{
+              name: "{accelerator}" parameters {{ key: "{key}" value: "1" }} }} }} }}"""
+    )
+    assert read_options(config, name="m").tuning == AS_IT_COMES
+    named = (f"optimization.execution_accelerators.{accelerator}.{key}",)
+    assert not_honoured(config, provider=provider, at_once=1) == named
 
 
 @pytest.mark.parametrize(
