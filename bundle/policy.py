@@ -5,12 +5,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Final
 
-__all__ = ["CPU", "CUDA", "OPENVINO", "TENSORRT", "Demand", "ProviderPolicy"]
+__all__ = ["CPU", "CUDA", "DEVICE_MEMORY", "OPENVINO", "TENSORRT", "Demand", "ProviderPolicy"]
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
 TENSORRT: Final = "TensorrtExecutionProvider"
 OPENVINO: Final = "OpenVINOExecutionProvider"
+
+DEVICE_MEMORY: Final = {CUDA: "cuda", TENSORRT: "cuda"}
+"""The providers whose tensors are not in the host's memory, and ONNX Runtime's name for theirs."""
 
 _PROVIDERS: Final = {"cpu": CPU, "cuda": CUDA, "tensorrt": TENSORRT, "openvino": OPENVINO}
 _ANY: Final = "auto"

@@ -11,7 +11,7 @@ from typing import Final
 
 from bundle.policy import CUDA, OPENVINO, TENSORRT, ProviderPolicy
 
-__all__ = ["RECORDING", "engine_options", "forbid_tf32", "options_of"]
+__all__ = ["RECORDING", "engine_options", "forbid_tf32", "influences", "options_of"]
 
 _CUDA: Final = MappingProxyType({
     # EXHAUSTIVE, the default, benchmarks every new input shape at request time.
@@ -57,6 +57,16 @@ def options_of(provider: str, policy: ProviderPolicy, *, threads: int) -> dict[s
     if provider == OPENVINO:
         return {**_OPENVINO, "num_of_threads": str(threads)} if threads else dict(_OPENVINO)
     return {}
+
+
+def influences(provider: str, policy: ProviderPolicy, *, threads: int) -> dict[str, str]:
+    """Everything about a provider that may change how it rounds, beside its name and its device."""
+    options = options_of(provider, policy, threads=threads)
+    if provider == TENSORRT and policy.allow_tf32:
+        options["tf32"] = "1"
+    if provider == CUDA and policy.cuda_graphs:
+        options |= RECORDING
+    return options
 
 
 def engine_options(provider: str, folder: Path | None) -> Mapping[str, str]:

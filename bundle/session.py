@@ -9,7 +9,7 @@ from bundle.device_runs import Device, DeviceRuns
 from bundle.errors import ModelInvalid, ProviderUnavailable
 from bundle.page_lock import cuda_driver
 from bundle.placement import NodePlacement, Placement
-from bundle.policy import CUDA, TENSORRT
+from bundle.policy import CUDA, DEVICE_MEMORY
 from bundle.provider_options import RECORDING
 from bundle.providers import Provider
 from bundle.recorded_runs import RecordedRuns, has_fixed_shapes
@@ -32,11 +32,9 @@ _OPEN_ERRORS: Final = (
     binding.NotImplemented,
     binding.RuntimeException,
 )
-_DEVICES: Final = {CUDA: "cuda", TENSORRT: "cuda"}
-"""The memory of providers that have their own."""
 _CONTROL_FLOW: Final = frozenset({"If", "Loop", "Scan"})
-_MOST_RECORDINGS: Final = 8
-"""Of a session: one for each size of batch that the service warms, and one more."""
+_MOST_RECORDINGS: Final = 16
+"""Of a session: one for each size of batch that the service warms, and those of golden samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +136,9 @@ class Session:
         """What runs it, by what its tensors are and where they are needed."""
         if Datatype.BF16 in self._types:
             return ValueRuns(self.session)
-        if self.provider not in _DEVICES or Datatype.BYTES in self._types:
+        if self.provider not in DEVICE_MEMORY or Datatype.BYTES in self._types:
             return HostRuns(self.session)
-        device = Device(_DEVICES[self.provider], driver=cuda_driver())
+        device = Device(DEVICE_MEMORY[self.provider], driver=cuda_driver())
         if RECORDING.items() <= self.providers[0][1].items():
             outputs = [spec.name for spec in self.outputs]
             return RecordedRuns(self.session, device, outputs=outputs, most=_MOST_RECORDINGS)

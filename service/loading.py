@@ -46,7 +46,7 @@ from service.registry import ServedModel
 from service.repository import PlannedVersion
 from service.repository.stamps import FileStamps, file_stamps
 from service.signature import Signature
-from service.warming import warm
+from service.warming import most_rows_of, warm
 
 __all__ = ["Loader"]
 
@@ -143,13 +143,14 @@ class Loader:
         try:
             _require_tensors(opened, manifest)
             samples = _samples(folder, manifest)
-            golden = self._try(opened, manifest, samples)
+            most = self._most_rows(manifest, attempt.options)
+            golden = _try(opened, manifest, samples, most=most)
             return self._serve(
                 attempt,
                 opened,
                 manifest=manifest,
                 golden=golden,
-                trial=lambda another: self._try(another, manifest, samples),
+                trial=lambda another: _try(another, manifest, samples, most=most),
                 properties={
                     "verified": "true",
                     "golden_samples": str(golden.samples),
@@ -160,13 +161,6 @@ class Loader:
         except BaseException:
             opened.close()
             raise
-
-    def _try(self, opened: Opened, manifest: Manifest, samples: Sequence[Sample]) -> Golden:
-        """Verify a bundle, and prepare its device for the batches that it will be asked for."""
-        golden = _verify(opened, manifest, samples)
-        if opened.provider in DEVICE_MEMORY:
-            warm(opened, manifest, samples, most=self._batchers.max_rows)
-        return golden
 
     def _load_plain(self, attempt: _Attempt) -> ServedModel:
         opened = self._open(attempt.version.folder.path / MODEL, attempt.options)
@@ -270,7 +264,7 @@ class Loader:
             version=folder.version,
             signature=signature,
             runner=self._batchers.batcher(
-                self._prepared(engine, opened, consistency),
+                _prepared(engine, opened, consistency, most=self._most_rows(manifest, options)),
                 threads=threads,
                 rows=lambda: consistency.batching.rows,
                 plan=options.plan,
@@ -292,15 +286,12 @@ class Loader:
             labels=labels,
         )
 
-    def _prepared(self, engine: Engine, opened: Opened, consistency: Consistency) -> Engine:
-        """The engine, for sizes of batches that its device knows already."""
-        if opened.provider not in DEVICE_MEMORY:
-            return engine
-
-        def size(rows: int) -> int:
-            return bucket(rows, self._batchers.max_rows) if consistency.batching.allowed else rows
-
-        return PaddedEngine(engine, size=size)
+    def _most_rows(self, manifest: Manifest | None, options: ModelOptions) -> int:
+        """Of a batch that the service forms of a model's requests."""
+        limits = [self._batchers.max_rows, options.max_batch_size or self._batchers.max_rows]
+        if manifest is not None and (maximum := most_rows_of(manifest)) is not None:
+            limits.append(maximum)
+        return min(limits)
 
     def _source(self, folder: VersionFolder, options: ModelOptions) -> Source:
         path = folder.path.resolve()
@@ -314,6 +305,25 @@ class Loader:
             tuning=options.tuning,
             model_sha256=Subject(model=path / MODEL).sha256(),
         )
+
+
+def _prepared(engine: Engine, opened: Opened, consistency: Consistency, *, most: int) -> Engine:
+    """The engine, for sizes of batches that its device knows already."""
+    if opened.provider not in DEVICE_MEMORY:
+        return engine
+
+    def size(rows: int) -> int:
+        return bucket(rows, most) if consistency.batching.allowed else rows
+
+    return PaddedEngine(engine, size=size)
+
+
+def _try(opened: Opened, manifest: Manifest, samples: Sequence[Sample], *, most: int) -> Golden:
+    """Verify a bundle, and prepare its device for the batches that it will be asked for."""
+    golden = _verify(opened, manifest, samples)
+    if opened.provider in DEVICE_MEMORY:
+        warm(opened, manifest, samples, most=most)
+    return golden
 
 
 def _samples(folder: VersionFolder, manifest: Manifest) -> tuple[Sample, ...]:

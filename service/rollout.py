@@ -140,6 +140,7 @@ class Rollout:
         log.info(
             "model ready",
             provider=model.properties["provider"],
+            nodes=dict(model.consistency.placement.nodes),
             replaces=before is not None,
             **({"remark": version.remark} if version.remark else {}),
         )

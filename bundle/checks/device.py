@@ -4,12 +4,13 @@ import platform
 from functools import cache
 from pathlib import Path
 
-from bundle.providers import CPU
+from bundle.providers import CPU, CUDA, OPENVINO, TENSORRT
 from bundle.runtime import onnxruntime
 
-__all__ = ["device_of", "runtime"]
+__all__ = ["device_of", "gpu_names", "runtime"]
 
 _CPUINFO = Path("/proc/cpuinfo")
+_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def runtime() -> str:
@@ -19,12 +20,23 @@ def runtime() -> str:
 
 @cache
 def device_of(provider: str) -> str:
-    """The name of the processor, or of the devices that ONNX Runtime finds for a provider."""
-    if provider == CPU:
+    """The name of the processor or of the GPUs, or of what ONNX Runtime finds for a provider."""
+    if provider in (CUDA, TENSORRT) and (gpus := gpu_names()):
+        return ", ".join(gpus)
+    if provider in (CPU, OPENVINO):  # OpenVINO is asked for the processor
         return f"{platform.machine()} {_processor()}".strip()
     devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == provider]
     names = [f"{device.ep_vendor} {device.device.device_id:#x}" for device in devices]
     return ", ".join(names) or f"{provider} on {platform.machine()}"
+
+
+def gpu_names(folder: Path = _GPUS) -> list[str]:
+    """The models of this machine's NVIDIA GPUs, as their driver tells them."""
+    found = []
+    for file in sorted(folder.glob("*/information")):
+        fields = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
+        found.append(fields.get("Model", "").strip() or file.parent.name)
+    return found
 
 
 def _processor() -> str:

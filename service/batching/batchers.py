@@ -21,6 +21,9 @@ class Batchers:
         max_waiting_bytes: that the inputs of both may have.
         max_rows: of a run that different requests share; 1 is none.
         plan: how they share runs, where a model's configuration says nothing.
+
+    Attributes:
+        max_rows: as above.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class Batchers:
         self._admission = Admission(most=budget.runs + max_waiting, most_bytes=max_waiting_bytes)
         self._turns = Turns(budget.most_threads)
         self._budget = budget
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         self._plan = plan
 
     def batcher(
@@ -54,6 +57,6 @@ class Batchers:
             admission=self._admission,
             turns=self._turns,
             threads=self._budget.share_of(threads),
-            rows=lambda: min(rows(), self._max_rows),
+            rows=lambda: min(rows(), self.max_rows),
             plan=plan or self._plan,
         )

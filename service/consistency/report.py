@@ -13,6 +13,7 @@ from bundle.checks.device import device_of, runtime
 from bundle.comparison import Tolerance
 from bundle.document import Document
 from bundle.manifest import Finding
+from bundle.provider_options import influences
 from service.consistency.pace import Pace
 from service.consistency.source import Source
 from service.machine import normserve_version
@@ -34,6 +35,7 @@ class Key(Document):
         device: what that runs on.
         threads: of one run.
         tuning: what the session is tuned to, as text; empty where nothing is.
+        options: of the provider, and what it is allowed.
         normserve: the version whose checks these are.
     """
 
@@ -46,6 +48,7 @@ class Key(Document):
     device: str
     threads: int
     tuning: str
+    options: dict[str, str]
     normserve: str
 
     @classmethod
@@ -61,6 +64,7 @@ class Key(Document):
             device=device_of(provider),
             threads=source.threads,
             tuning=str(source.tuning),
+            options=influences(provider, source.policy, threads=source.threads),
             normserve=normserve_version(),
         )
 

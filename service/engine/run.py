@@ -55,8 +55,12 @@ class Engine(Protocol):
     """
 
     at_once: int
-    deaths: int
     watch: Watch
+
+    @property
+    def deaths(self) -> int:
+        """See above."""
+        ...
 
     @property
     def is_up(self) -> bool:

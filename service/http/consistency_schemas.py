@@ -47,6 +47,8 @@ class PlacementBody(_Document):
     """Of the optimized graph, how many run on each provider."""
     lowered: list[str]
     """Nodes that were rewritten because the provider has no kernel for them."""
+    passed_over: list[str]
+    """Providers that were wanted more, each with the reason why they are not used."""
 
 
 class GoldenBody(_Document):
@@ -77,6 +79,8 @@ class EstablishedBody(_Document):
     threads: int
     tuning: str
     """What its session is tuned to; empty where nothing is."""
+    options: dict[str, str]
+    """Of the provider, and what it is allowed."""
     findings: list[Finding]
     certificate: BatchCertificate
     certificate_sha256: str
@@ -187,7 +191,10 @@ class ConsistencyBody(_Document):
 
 def _placement(placement: Placement) -> PlacementBody:
     return PlacementBody(
-        provider=placement.provider, nodes=dict(placement.nodes), lowered=list(placement.lowered)
+        provider=placement.provider,
+        nodes=dict(placement.nodes),
+        lowered=list(placement.lowered),
+        passed_over=list(placement.passed_over),
     )
 
 
@@ -209,6 +216,7 @@ def _established(report: Report, *, kept: bool, not_kept: str) -> EstablishedBod
         device=key.device,
         threads=key.threads,
         tuning=key.tuning,
+        options=key.options,
         findings=list(report.findings),
         certificate=report.certificate,
         certificate_sha256=report.certificate.sha256,
