@@ -137,12 +137,15 @@ serve: $(READY) ## serve the repository on port 8000
 	$(BIN)/normserve serve --repository $(REPOSITORY)
 
 .PHONY: bench
-bench: $(READY) ## measure the exported graphs against plain torch.onnx.export
+bench: bench-graphs bench-serving ## measure the exported graphs, then the service; some twenty-five minutes
+
+.PHONY: bench-graphs
+bench-graphs: $(READY) ## measure the exported graphs against plain torch.onnx.export
 	$(BIN)/python benchmarks/exported_graphs.py
 
 .PHONY: bench-serving
-bench-serving: $(READY) ## measure the service against the runtime alone and a plain FastAPI server (needs wrk, h2load)
-	$(BIN)/python benchmarks/serving
+bench-serving: $(READY) ## measure the service: PARTS="overload cold", or all (wants h2load, Debian's nghttp2-client)
+	$(BIN)/python benchmarks/serving $(PARTS:%=--only %)
 
 .PHONY: bench-third-party
 bench-third-party: $(THIRD_PARTY_READY) ## measure the conversion of those architectures against plain torch.onnx.export

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["NETWORKS", "Network"]
+__all__ = ["NETWORKS", "Network", "sized"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,12 @@ class _Graph:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def _mlp() -> onnx.ModelProto:
+def _mlp(*, width: int = 32, layers: int = 1) -> onnx.ModelProto:
     graph = _Graph()
-    hidden = graph.add("Relu", graph.linear("x", 16, 32))
-    return graph.model(graph.linear(hidden, 32, 4), row=(16,), answer=4, kind=TensorProto.FLOAT)
+    x = graph.add("Relu", graph.linear("x", 16, width))
+    for _ in range(layers - 1):
+        x = graph.add("Relu", graph.linear(x, width, width))
+    return graph.model(graph.linear(x, width, 4), row=(16,), answer=4, kind=TensorProto.FLOAT)
 
 
 def _resnet(*, size: int, width: int, blocks: tuple[int, ...], bottleneck: bool) -> onnx.ModelProto:
@@ -172,12 +174,20 @@ def _image(size: int) -> Callable[[np.random.Generator], np.ndarray]:
     return lambda generator: generator.random((1, 3, size, size), dtype=np.float32)
 
 
+def _numbers(generator: np.random.Generator) -> np.ndarray:
+    return generator.normal(size=(1, 16)).astype(np.float32)
+
+
+def sized(parameters: int) -> Network:
+    """A network of three layers with about so many parameters."""
+    width = round(float(np.sqrt(parameters)))
+    return Network(
+        f"three layers, {parameters:,} parameters", lambda: _mlp(width=width, layers=2), _numbers
+    )
+
+
 NETWORKS: Final = {
-    "mlp": Network(
-        "two layers, microseconds",
-        _mlp,
-        lambda generator: generator.normal(size=(1, 16)).astype(np.float32),
-    ),
+    "mlp": Network("two layers, microseconds", _mlp, _numbers),
     "resnet": Network(
         "a ResNet-18 of half the width at 3×64×64, some milliseconds",
         lambda: _resnet(size=64, width=24, blocks=(2, 2, 2, 2), bottleneck=False),

@@ -5,7 +5,7 @@ Not for: putting them together to batches (`bundle.checks.neighbours`).
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -21,6 +21,19 @@ _SIZES = (8, 16, 32, 64, 4, 128, 7, 224, 1, 2, 3)
 _MASK = "mask"
 
 Source = Literal["real", "random"]
+
+
+class Computes(Protocol):
+    """A model that runs, here or on a server."""
+
+    @property
+    def inputs(self) -> Sequence[TensorSpec]:
+        """What it takes."""
+        ...
+
+    def run(self, feeds: Feeds, /) -> object:
+        """See `bundle.OpenModel.run`; raises a `bundle.BundleError` for what it cannot compute."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +86,7 @@ def pools(subject: Subject, opened: OpenModel, *, rows: int) -> tuple[Pool, ...]
     return (Pool("real", real), Pool("random", drawn))
 
 
-def synthetic_feeds(subject: Subject, opened: OpenModel, *, rows: int) -> dict[str, np.ndarray]:
+def synthetic_feeds(subject: Subject, opened: Computes, *, rows: int) -> dict[str, np.ndarray]:
     """Random inputs within the declared shapes, of which the model is known to compute them.
 
     Floats are drawn from a standard normal distribution; integers are 0 or 1, which every
