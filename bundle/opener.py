@@ -56,6 +56,7 @@ class _Setup:
     policy: ProviderPolicy
     threads: int
     tuning: SessionTuning
+    spinning: bool
     optimize: bool
 
 
@@ -65,6 +66,7 @@ def open_model(
     policy: ProviderPolicy = ProviderPolicy.CPU,
     threads: int = 1,
     tuning: SessionTuning = AS_IT_COMES,
+    spinning: bool = False,
     optimize: bool = True,
 ) -> OpenModel:
     """Open a model on the providers of a policy.
@@ -81,6 +83,7 @@ def open_model(
         policy: where it may run.
         threads: of one run (ONNX Runtime's intra-op threads); 0 leaves it to ONNX Runtime.
         tuning: how the session is set up beside that.
+        spinning: whether its threads keep their cores busy while they wait for each other.
         optimize: ONNX Runtime's graph optimizations; off only to compare with.
 
     Raises:
@@ -89,7 +92,9 @@ def open_model(
         ProviderUnavailable: the policy requires a provider that is not there or does not start.
         PlacementRefused: a heavy node would run on another provider than the required one.
     """
-    setup = _Setup(policy=policy, threads=threads, tuning=tuning, optimize=optimize)
+    setup = _Setup(
+        policy=policy, threads=threads, tuning=tuning, spinning=spinning, optimize=optimize
+    )
     providers = resolve(policy, threads=threads)
     passed_over = []
     if policy.demand is Demand.PREFER and providers[0][0] != policy.provider:
@@ -220,8 +225,8 @@ def _session_options(setup: _Setup) -> onnxruntime.SessionOptions:
     options.enable_cpu_mem_arena = tuning.mem_arena
     options.enable_mem_pattern = tuning.mem_pattern
     options.graph_optimization_level = _LEVELS[tuning.level if setup.optimize else GraphLevel.NONE]
-    for pool in ("intra_op", "inter_op"):  # a thread that waits leaves its core to others
-        options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
+    for pool in ("intra_op", "inter_op"):
+        options.add_session_config_entry(f"session.{pool}.allow_spinning", str(int(setup.spinning)))
     options.add_session_config_entry(_RECORD_PLACEMENT, "1")
     # fatal only: errors come as exceptions too, and a client could flood the log with refused runs
     options.log_severity_level = 4

@@ -21,11 +21,13 @@ class Budget:
         cores: that may be used.
         runs: at the same time, over all models.
         threads: of one run, where its model says nothing else.
+        spinning: whether these keep their cores busy while they wait for each other.
     """
 
     cores: Cores
     runs: int
     threads: int
+    spinning: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -41,7 +43,12 @@ class Budget:
             threads = cores.whole
         if threads is None:
             threads = max(1, cores.whole // runs) if runs else 1
-        return cls(cores=cores, runs=runs or max(1, cores.whole // threads), threads=threads)
+        return cls(
+            cores=cores,
+            runs=runs or max(1, cores.whole // threads),
+            threads=threads,
+            spinning=settings.spinning,
+        )
 
     @property
     def most_threads(self) -> int:
@@ -73,6 +80,7 @@ class Budget:
             "source": self.cores.source,
             "concurrent_runs": self.runs,
             "threads": self.threads,
+            "spinning": self.spinning,
         }
         _log.info("cores", **said)
         if self.most_threads > self.cores.whole:

@@ -143,6 +143,10 @@ class Settings(BaseSettings):
     """Runs at the same time, over all models; the cores shared out among their threads if left
     out."""
 
+    spinning: bool = False
+    """Whether the threads of a run keep their cores busy while they wait for each other: quicker
+    where nothing else wants these, and slower elsewhere."""
+
     max_waiting_requests: int = Field(default=256, ge=0)
     """Requests that may wait for a run; one more is answered 503."""
 

@@ -135,7 +135,7 @@ def _workshop(settings: Settings, limits: Limits) -> Iterator[Workshop]:
         most = limits.budget.most_threads
         workshop: Workshop
         if settings.isolation == "thread":
-            workshop = ThreadWorkshop(at_once=most)
+            workshop = ThreadWorkshop(at_once=most, spinning=limits.budget.spinning)
         else:
             zygote = Zygote.launch()
             stack.callback(zygote.close)
@@ -145,6 +145,7 @@ def _workshop(settings: Settings, limits: Limits) -> Iterator[Workshop]:
                 load_timeout_s=settings.load_timeout_s,
                 run_timeout_s=settings.run_timeout_s,
                 load_bytes=settings.load_memory_bytes,
+                spinning=limits.budget.spinning,
             )
         stack.callback(workshop.close)
         yield workshop

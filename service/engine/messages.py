@@ -36,6 +36,7 @@ class Open:
         threads: of one run.
         memory_bytes: that opening it may take; 0 is any amount.
         tuning: of the session.
+        spinning: whether its threads do so while they wait.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Open:
     threads: int
     memory_bytes: int
     tuning: SessionTuning = AS_IT_COMES
+    spinning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

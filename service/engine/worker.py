@@ -95,6 +95,7 @@ def work(control: Connection, lanes: Sequence[Lane]) -> NoReturn:
                     policy=question.policy,
                     threads=question.threads,
                     tuning=question.tuning,
+                    spinning=question.spinning,
                 )
         except Exception as err:  # noqa: BLE001  # the process's edge, as above
             control.send(Failed(_sendable(err)))

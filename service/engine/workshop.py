@@ -103,10 +103,12 @@ class ThreadWorkshop:
 
     Args:
         at_once: runs at the same time, over all models.
+        spinning: whether threads of a run keep their cores busy while they wait for each other.
     """
 
-    def __init__(self, *, at_once: int) -> None:
+    def __init__(self, *, at_once: int, spinning: bool = False) -> None:
         self._threads = RunThreads(at_once)
+        self._spinning = spinning
 
     @property
     def pending(self) -> int:
@@ -123,7 +125,9 @@ class ThreadWorkshop:
         at_once: int | None = None,
     ) -> Opened:
         """Open one; see `Workshop`."""
-        model = open_model(path, policy=policy, threads=threads, tuning=tuning)
+        model = open_model(
+            path, policy=policy, threads=threads, tuning=tuning, spinning=self._spinning
+        )
         engine = ThreadEngine(model, threads=self._threads, at_once=at_once)
         return Opened(
             inputs=model.inputs,
@@ -152,6 +156,7 @@ class ProcessWorkshop:
         run_timeout_s: that a run may take.
         load_bytes: of memory that opening a model for the CPU may take; 0 is any amount, None what
             its files let expect.
+        spinning: whether threads of a run keep their cores busy while they wait for each other.
     """
 
     pending = 0
@@ -164,6 +169,7 @@ class ProcessWorkshop:
         load_timeout_s: float,
         run_timeout_s: float,
         load_bytes: int | None = None,
+        spinning: bool = False,
     ) -> None:
         self._zygote = zygote
         self._lock = threading.Lock()
@@ -172,6 +178,7 @@ class ProcessWorkshop:
         self._load_timeout_s = load_timeout_s
         self._run_timeout_s = run_timeout_s
         self._load_bytes = load_bytes
+        self._spinning = spinning
 
     def open(
         self,
@@ -188,6 +195,7 @@ class ProcessWorkshop:
             policy=policy,
             threads=threads,
             tuning=tuning,
+            spinning=self._spinning,
             memory_bytes=self._memory_for(path, policy),
         )
         return self._opened(question, min(at_once or self._at_once, self._at_once))[0]

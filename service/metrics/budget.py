@@ -17,7 +17,7 @@ class BudgetCollector(Collector):
         self._budget = budget
 
     def collect(self) -> Iterable[Metric]:
-        """The cores, the runs at the same time, and the threads of each."""
+        """The cores, the runs at the same time, and the threads of each and how they wait."""
         cores = GaugeMetricFamily(
             "normserve_cores",
             "Cores that models may use, and what says so.",
@@ -34,4 +34,9 @@ class BudgetCollector(Collector):
             "normserve_run_threads",
             "Threads of one run of a model whose configuration says nothing else.",
             value=self._budget.threads,
+        )
+        yield GaugeMetricFamily(
+            "normserve_spinning",
+            "1 if these keep their cores busy while they wait for each other.",
+            value=float(self._budget.spinning),
         )

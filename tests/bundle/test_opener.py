@@ -3,6 +3,7 @@ import threading
 import ml_dtypes
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -189,3 +190,21 @@ def test_external_data_outside_the_folder_is_refused(tmp_path, location):
     path.write_bytes(proto.SerializeToString())
     with pytest.raises(ModelInvalid, match="outside its folder"):
         open_model(path)
+
+
+@pytest.mark.parametrize("spinning", [False, True])
+def test_threads_that_wait_leave_their_cores_unless_they_are_told_to_keep_them(
+    monkeypatch, spinning
+):
+    asked = []
+    start = onnxruntime.InferenceSession
+
+    def session(content, options, **others):
+        asked.append(options)
+        return start(content, options, **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    open_model(identity(), threads=2, spinning=spinning)
+    for pool in ("intra_op", "inter_op"):
+        entry = asked[0].get_session_config_entry(f"session.{pool}.allow_spinning")
+        assert entry == str(int(spinning))

@@ -54,7 +54,7 @@ def test_it_is_told_and_more_threads_than_cores_are_a_warning(settings, warned):
         budget(cores=8.5, **settings).log()
     assert logs[0]["event"] == "cores"
     assert (logs[0]["cores"], logs[0]["source"]) == (8.5, "setting")
-    assert {"concurrent_runs", "threads"} <= logs[0].keys()
+    assert {"concurrent_runs", "threads", "spinning"} <= logs[0].keys()
     assert [line["log_level"] for line in logs] == ["info"] + ["warning"] * warned
 
 

@@ -199,7 +199,7 @@ def test_what_the_processes_of_models_use_is_told_and_how_often_they_ended(tmp_p
 
 
 def test_the_cores_are_said_at_the_start_and_shared_among_runs(tmp_path):
-    settings = {"cores": 3.5, "threads": 3, "concurrent_runs": 2}
+    settings = {"cores": 3.5, "threads": 3, "concurrent_runs": 2, "spinning": True}
     with process(tmp_path, **settings) as (server, url):
         lines = [line for line in server.lines if "cores" in line["event"]]
         page = httpx.get(f"{url}/metrics").text

@@ -69,4 +69,5 @@ def test_the_cores_and_what_is_made_of_them_are_told():
         ("normserve_cores", "quota"): 3.5,
         ("normserve_concurrent_runs",): 1,
         ("normserve_run_threads",): 3,
+        ("normserve_spinning",): 0,
     }
