@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.http.examples import example_of
 from service.http.schemas import (
     ErrorBody,
     GenerateReply,
@@ -165,7 +166,7 @@ GENERATE_EVENTS: Final[Responses] = {
 
 
 def install_openapi(app: FastAPI) -> None:
-    """Add the schemas of bodies that no route declares to the app's document."""
+    """Add examples, and the schemas of bodies that no route declares, to the app's document."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -176,6 +177,17 @@ def install_openapi(app: FastAPI) -> None:
         )
         for name, schema in definitions["$defs"].items():
             schemas.setdefault(name, schema)
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                _add_example(operation, example_of(path))
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's documentation gives
+
+
+def _add_example(operation: Mapping[str, Any], example: object) -> None:
+    """Give an example to the answers that have a body and no example of their own."""
+    for status, response in operation["responses"].items():
+        for content in response.get("content", {}).values():
+            if status.startswith("2") and example is not None:
+                content.setdefault("example", example)

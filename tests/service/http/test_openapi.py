@@ -1,6 +1,8 @@
 import re
 
 import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import TypeAdapter
 
 from service.errors import RepositoryMissing
 from service.http import create_app
@@ -66,6 +68,43 @@ def test_every_route_is_documented_with_its_errors(document):
                 schema = response["content"]["application/json"]["schema"]
                 assert schema["$ref"].endswith("/ErrorBody")
                 assert response["content"]["application/json"]["example"]["error"]
+
+
+def test_every_answer_with_a_body_has_an_example(document):
+    without = [
+        (path, status, media_type)
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+        for status, response in operation["responses"].items()
+        for media_type, content in response.get("content", {}).items()
+        if status.startswith("2") and "example" not in content
+    ]
+    infer = [path for path in document["paths"] if path.endswith("/infer")]
+    assert without == [(path, "200", "application/octet-stream") for path in infer]
+
+
+def test_examples_are_what_their_routes_answer(document):
+    app = create_app(Settings())
+    routes = [context.original_route for context in iter_route_contexts(app.routes)]
+    models = {
+        (route.path, method.lower()): route.response_model
+        for route in routes
+        if isinstance(route, APIRoute) and route.include_in_schema and route.response_model
+        for method in route.methods
+    }
+    assert models
+    for (path, method), model in models.items():
+        responses = document["paths"][path][method]["responses"]
+        (answer,) = (content for status, content in responses.items() if status.startswith("2"))
+        example = answer["content"]["application/json"]["example"]
+        adapter = TypeAdapter(model)
+        told = adapter.dump_python(adapter.validate_python(example), mode="json")
+        assert fields_of(told) == fields_of(example), path
+
+
+def fields_of(value):
+    """The names in a document, which is all of an example that pydantic would not check."""
+    return set(value) if isinstance(value, dict) else [fields_of(each) for each in value]
 
 
 def test_infer_is_documented_with_both_its_forms(document):
