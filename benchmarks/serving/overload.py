@@ -22,8 +22,7 @@ __all__ = ["Moment", "Overload", "OverloadRound", "measure_overload"]
 _TIMES = 10
 _REFUSED = 503
 _BEFORE = 64
-_AFTER = 4
-_AFTER_S = 5.0
+_CALM = 4
 _SETTLE_S = 1.0
 _STEP_S = 0.1
 _WINDOW_S = 0.2
@@ -112,7 +111,7 @@ def measure_overload(run: Run) -> Overload:
 
 def _round(server: Server, shot: Shot, run: Run) -> tuple[OverloadRound, tuple[Moment, ...]]:
     target, seconds = server.target, run.scale.overload_seconds
-    calm = fire(target, shot, concurrency=_AFTER, seconds=1.0)
+    calm = fire(target, shot, concurrency=_CALM, seconds=run.scale.calm_seconds / 5)
     peak = measure(target, shot, concurrency=_BEFORE, seconds=run.scale.seconds)
     free = max(run.scale.connections - _WAITING - _BEFORE, 1)
     storm = fire(
@@ -122,7 +121,7 @@ def _round(server: Server, shot: Shot, run: Run) -> tuple[OverloadRound, tuple[M
         seconds=seconds,
         each_per_s=max(1.0, _TIMES * peak.per_s / free),
     )
-    after = fire(target, shot, concurrency=_AFTER, seconds=_AFTER_S)
+    after = fire(target, shot, concurrency=_CALM, seconds=run.scale.calm_seconds)
     begin = float(storm.began_s.min())
     inside = storm.where(
         (storm.ended_s > begin + min(_SETTLE_S, seconds / 2)) & (storm.ended_s < begin + seconds)

@@ -20,6 +20,7 @@ class Scale:
         bare_seconds: of each loop of the runtime alone.
         decodings: of the JSON request, each round.
         overload_seconds: of each overload.
+        calm_seconds: of load by four clients, after each overload.
         connections: during the overload.
         kills: of a model's process.
         mixed_requests: of the endurance run, all together.
@@ -36,6 +37,7 @@ class Scale:
     bare_seconds: float = 0.15
     decodings: int = 5
     overload_seconds: float = 4.0
+    calm_seconds: float = 5.0
     connections: int = 600
     kills: int = 20
     mixed_requests: int = 100_000
@@ -80,10 +82,11 @@ QUICK: Final = Scale(
     bare_seconds=0.01,
     decodings=1,
     overload_seconds=0.5,
+    calm_seconds=0.5,
     connections=400,
     kills=1,
     mixed_requests=400,
-    samples=2,
+    samples=1,
     sizes=(1000,),
     rows=(1, 4),
     models=(1, 2),
