@@ -1,14 +1,25 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from normserve.cli import main
-from normserve.tune import Evidence
+from normserve.tune import Evidence, command
 from service.model_config import read_config
 from service.model_options import read_options
+from service.model_tuning import (
+    BATCH_ROWS,
+    EXECUTION_MODE,
+    INTER_OP_THREADS,
+    INTRA_OP_THREADS,
+    MEM_ARENA,
+    MEM_PATTERN,
+)
 from tests.service import tiny
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.fixture
@@ -75,3 +86,16 @@ def test_a_repository_elsewhere_is_not_tuned():
     result = CliRunner().invoke(main, ["tune", "m", "--repository", "s3://bucket/models"])
     assert result.exit_code == 1
     assert "is no folder of this machine" in result.output
+
+
+def test_every_option_and_every_field_that_is_written_is_explained():
+    page = (DOCS / "tune.md").read_text()
+    options = [option for parameter in command.params for option in parameter.opts]
+    assert {option for option in options if option.startswith("--") and option not in page} == set()
+    fields = (DOCS / "models.md").read_text()
+    for name in (
+        *(INTRA_OP_THREADS, INTER_OP_THREADS, EXECUTION_MODE, MEM_ARENA, MEM_PATTERN, BATCH_ROWS),
+        "optimization.graph.level",
+    ):
+        assert f"`{name}`" in fields
+        assert f"`{name}`" in page
