@@ -1,6 +1,7 @@
 """``docs/metrics.md`` and ``deploy/monitoring`` name the metrics that there are."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from service.consistency.live import Difference
 from service.metrics import Traffic, metrics_of
 from service.registry import Registry
 from tests.service import tiny
+from tests.service.metrics.fakes import Engine
 from tests.service.metrics.scraping import serve
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +26,7 @@ MONITORING = ROOT / "deploy" / "monitoring"
 def page():
     """Everything that a service can tell, with at least one sample of each."""
     registry, traffic = Registry(), Traffic()
-    model = serve(registry, "m")
+    model = serve(registry, "m", engine=Engine(os.getpid()))
     difference = Difference(output="y", against=Against.SOLO, error=0.0, tolerance=1.0, reason="")
     model.consistency.live.add([difference])
     traffic.count_http("GET", "/v2", 200)

@@ -5,22 +5,9 @@ import sys
 import pytest
 
 from service.metrics.proc import Proc
+from tests.service.metrics.fakes import process
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-
-
-def process(root, pid, *, parent, name="python", ticks=(0, 0, 0, 0), pages=0, pss_kib=None):
-    folder = root / str(pid)
-    folder.mkdir()
-    zeros = " ".join(["0"] * 9)
-    numbers = " ".join(map(str, ticks))
-    (folder / "stat").write_text(
-        f"{pid} ({name}) S {parent} {zeros} {numbers} 20 0 1 0 77 1000 {pages} 99\n"
-    )
-    if pss_kib is not None:
-        (folder / "smaps_rollup").write_text(
-            f"0-1 ---p 0 0:0 0 [rollup]\nRss: 9 kB\nPss: {pss_kib} kB\nPss_Anon: 1 kB\n"
-        )
 
 
 def test_what_a_process_has_used_is_read_whatever_its_name(tmp_path):

@@ -6,13 +6,8 @@ from service.metrics.budget import BudgetCollector
 from service.metrics.proc import Proc
 from service.metrics.processes import ProcessesCollector
 from service.registry import Registry
+from tests.service.metrics.fakes import Engine, process
 from tests.service.metrics.scraping import scrape, serve
-from tests.service.metrics.test_proc import process
-
-
-class Engine:
-    def __init__(self, pid, deaths=0):
-        self.pid, self.deaths = pid, deaths
 
 
 def values(collector):
