@@ -23,6 +23,7 @@ from service.errors import (
     Overloaded,
     RequestInvalid,
     ServiceError,
+    excerpt,
 )
 from service.tracing.current import failed
 
@@ -78,6 +79,17 @@ def error_response(
     )
 
 
+def _told(request: Request, error: HTTPException) -> HTTPException:
+    """The framework's own refusals, which repeat their status, with what was got and wanted."""
+    path, detail = excerpt(request.scope["path"]), error.detail
+    if detail == HTTPStatus.NOT_FOUND.phrase:
+        detail = f"there is no route {path}; the HTTP port lists those that there are at /docs"
+    elif detail == HTTPStatus.METHOD_NOT_ALLOWED.phrase:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        detail = f"{path} does not take {request.method}; it takes {allowed}"
+    return HTTPException(error.status_code, detail, headers=error.headers)
+
+
 def internal_error() -> Response:
     """The reply to a request that met a bug: what happened is in the log and not for clients."""
     return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
@@ -106,6 +118,8 @@ def refusal(request: Request, error: Exception) -> Response:
     Raises:
         Exception: the same error, where it is none of the client's.
     """
+    if isinstance(error, HTTPException):
+        error = _told(request, error)
     request.scope[ERROR_KEY] = str(error)
     failed(error)
     response = response_to(error)

@@ -162,7 +162,8 @@ def test_metrics_and_health_have_a_port_of_their_own_that_ends_with_the_others(t
         assert httpx.get(f"{metrics}/v2/health/ready").json() == {"ready": True}
         assert httpx.head(f"{metrics}/metrics").content == b""
         reply = httpx.get(f"{metrics}/v2/models/double")
-        assert (reply.status_code, reply.json()) == (404, {"error": "Not Found"})
+        assert reply.status_code == 404
+        assert "there is no route" in reply.json()["error"]
         assert httpx.get(f"{url}/metrics").status_code == 401
         server.send_signal(signal.SIGTERM)
         assert server.wait(20) == 0

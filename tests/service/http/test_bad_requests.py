@@ -250,9 +250,23 @@ def test_a_wrong_path_or_method_is_refused(http, method, path, status):
     assert_still_served(http)
 
 
-def test_a_long_value_is_not_sent_back_whole(http):
-    reply = http.post(FP32, json=with_input(name="n" * 100_000))
-    assert_error(reply, 400)
+@pytest.mark.parametrize(
+    ("method", "path", "said"),
+    [
+        ("GET", "/v2/nothing", "there is no route '/v2/nothing'; the HTTP port lists"),
+        ("GET", "/v2/a%0d%0ab", "there is no route '/v2/a\\r\\nb';"),
+        ("PUT", FP32, f"'{FP32}' does not take PUT; it takes POST"),
+        ("DELETE", "/v2", "'/v2' does not take DELETE; it takes GET"),
+    ],
+)
+def test_a_wrong_path_or_method_is_told_what_there_is(http, method, path, said):
+    assert said in http.request(method, path).json()["error"]
+
+
+@pytest.mark.parametrize("path", [FP32, "/v2/" + "n" * 10_000])
+def test_a_long_value_is_not_sent_back_whole(http, path):
+    reply = http.post(path, json=with_input(name="n" * 100_000))
+    assert_error(reply, 400 if path == FP32 else 404)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{", b'{"ready": 1}', b'{"ready": "yes"}'])
