@@ -45,6 +45,7 @@ from service.placing import placement_properties, warn_of_placement
 from service.registry import ServedModel
 from service.repository import PlannedVersion
 from service.repository.stamps import FileStamps, file_stamps
+from service.share import Share
 from service.signature import Signature
 from service.warming import most_rows_of, warm
 
@@ -59,6 +60,7 @@ class _Attempt:
 
     version: PlannedVersion
     options: ModelOptions
+    share: Share
     stamps: FileStamps
 
 
@@ -107,7 +109,8 @@ class Loader:
         options = read_options(version.config, name=folder.name)
         begun = time.perf_counter()
         try:
-            attempt = _Attempt(version, options, file_stamps(folder.path))
+            share = Share.of(options, self._budget)
+            attempt = _Attempt(version, options, share, file_stamps(folder.path))
             load = self._load_bundle if folder.has_manifest else self._load_plain
             model = load(attempt)
         except (BundleError, EngineFailed, OSError) as err:
@@ -139,7 +142,7 @@ class Loader:
         for spec in manifest.outputs:
             if spec.datatype.is_float and spec.name not in manifest.tolerances:
                 raise LoadFailed(f"the manifest has no tolerance for output '{spec.name}'")
-        opened = self._open(bundle.model_path, attempt.options)
+        opened = self._open(bundle.model_path, attempt)
         try:
             _require_tensors(opened, manifest)
             samples = _samples(folder, manifest)
@@ -163,7 +166,7 @@ class Loader:
             raise
 
     def _load_plain(self, attempt: _Attempt) -> ServedModel:
-        opened = self._open(attempt.version.folder.path / MODEL, attempt.options)
+        opened = self._open(attempt.version.folder.path / MODEL, attempt)
         try:
             return self._serve(
                 attempt,
@@ -183,21 +186,15 @@ class Loader:
             opened.close()
             raise
 
-    def _open(self, path: Path, options: ModelOptions) -> Opened:
+    def _open(self, path: Path, attempt: _Attempt) -> Opened:
+        share = attempt.share
         return self._workshop.open(
             path,
-            policy=options.policy(self._policy),
-            threads=self._threads_of(options),
-            tuning=options.tuning,
-            at_once=self._runs_of(options),
+            policy=attempt.options.policy(self._policy),
+            threads=share.threads,
+            tuning=share.tuning,
+            at_once=share.runs,
         )
-
-    def _threads_of(self, options: ModelOptions) -> int:
-        return self._budget.threads_of(options.threads)
-
-    def _runs_of(self, options: ModelOptions) -> int:
-        most = self._budget.runs_of(self._threads_of(options))
-        return min(options.instances or most, most)
 
     def _serve(
         self,
@@ -209,7 +206,7 @@ class Loader:
         trial: Callable[[Opened], object],
         properties: dict[str, str],
     ) -> ServedModel:
-        version, options = attempt.version, attempt.options
+        version, options, share = attempt.version, attempt.options, attempt.share
         folder, config = version.folder, version.config
         nodes = opened.placement.counts()
         signature = Signature(
@@ -227,7 +224,7 @@ class Loader:
                 version=folder.version,
                 options=ignored,
             )
-        source = self._source(folder, options)
+        source = self._source(attempt)
         consistency = Consistency(
             source,
             placement=Placement(
@@ -249,15 +246,7 @@ class Loader:
         warn_of_placement(opened, model=folder.name, version=folder.version)
         if file_stamps(folder.path) != attempt.stamps:  # what was digested may not be what runs
             raise LoadFailed("its files were changed while it was loaded; load it again")
-        threads = self._threads_of(options)
-        if threads > self._budget.cores.whole:
-            _log.warning(
-                "more threads than cores",
-                model=folder.name,
-                version=folder.version,
-                threads=threads,
-                cores=self._budget.cores.count,
-            )
+        share.warn(model=folder.name, version=folder.version)
         engine = opened.engine(try_again)
         return ServedModel(
             name=folder.name,
@@ -265,7 +254,7 @@ class Loader:
             signature=signature,
             runner=self._batchers.batcher(
                 _prepared(engine, opened, consistency, most=self._most_rows(manifest, options)),
-                threads=threads,
+                threads=share.busy,
                 rows=lambda: consistency.batching.rows,
                 plan=options.plan,
             ),
@@ -277,8 +266,8 @@ class Loader:
                 "outputs": "; ".join(map(str, opened.outputs)),
                 **placement_properties(opened),
                 "instances": str(opened.at_once),
-                "threads": str(threads),
-                **({"tuning": str(options.tuning)} if str(options.tuning) else {}),
+                "threads": str(share.threads),
+                **({"tuning": str(share.tuning)} if str(share.tuning) else {}),
                 **({"config_not_honoured": ", ".join(ignored)} if ignored else {}),
                 **({"remark": version.remark} if version.remark else {}),
             },
@@ -293,16 +282,17 @@ class Loader:
             limits.append(maximum)
         return min(limits)
 
-    def _source(self, folder: VersionFolder, options: ModelOptions) -> Source:
+    def _source(self, attempt: _Attempt) -> Source:
+        folder = attempt.version.folder
         path = folder.path.resolve()
         return Source(
             name=folder.name,
             version=folder.version,
             folder=path,
             manifest_sha256=manifest_sha256(path),
-            policy=options.policy(self._policy),
-            threads=self._threads_of(options),
-            tuning=options.tuning,
+            policy=attempt.options.policy(self._policy),
+            threads=attempt.share.threads,
+            tuning=attempt.share.tuning,
             model_sha256=Subject(model=path / MODEL).sha256(),
         )
 

@@ -195,11 +195,10 @@ def test_a_model_of_many_threads_has_fewer_runs_at_once_and_is_told_where_they_a
     loader = Loader(**(parts | {"workshop": workshop, "budget": budget}), at_once=1)
     tiny.write_verified(tmp_path, "m")
 
-    def threads_and_instances(count):
-        key = "intra_op_thread_count"
-        tiny.write_config(
-            tmp_path, "m", f'parameters {{ key: "{key}" value {{ string_value: "{count}" }} }}'
-        )
+    def threads_and_instances(count, **others):
+        asked = {"intra_op_thread_count": count, **others}
+        parameter = 'parameters {{ key: "{}" value {{ string_value: "{}" }} }}\n'
+        tiny.write_config(tmp_path, "m", "".join(parameter.format(*item) for item in asked.items()))
         with capture_logs() as logs:
             told = loader.load(planned(tmp_path)).properties
         warned = [line["threads"] for line in logs if line["event"] == "more threads than cores"]
@@ -209,6 +208,11 @@ def test_a_model_of_many_threads_has_fewer_runs_at_once_and_is_told_where_they_a
     assert threads_and_instances(3) == ("3", "1", [])
     assert threads_and_instances(0) == ("4", "1", [])
     assert threads_and_instances(5) == ("5", "1", [5])
+    branches = {"execution_mode": 1, "inter_op_thread_count": 2}
+    assert threads_and_instances(1, **branches) == ("1", "2", [])
+    assert threads_and_instances(2, **branches) == ("2", "1", [])
+    assert threads_and_instances(1, execution_mode=1) == ("1", "1", [])
+    assert threads_and_instances(2, execution_mode=1) == ("2", "1", [8])
     loader.close()
     workshop.close()
 
