@@ -225,7 +225,7 @@ def write_atomically(path: Path, text: str) -> None:
         OSError: it cannot be written.
     """
     with tempfile.NamedTemporaryFile(
-        "w", prefix=_TEMPORARY, dir=path.parent, delete=False
+        "w", encoding="utf-8", prefix=_TEMPORARY, dir=path.parent, delete=False
     ) as stream:
         stream.write(text)
     temporary = Path(stream.name)

@@ -39,8 +39,8 @@ def batch_sizes(base: Setting, paces: Sequence[Pace]) -> Iterator[Setting]:
 
 def thread_counts(base: Setting, limits: Limits) -> Iterator[Setting]:
     """Threads of a run that has the cores to itself, and as many runs as there is then room for."""
-    for threads in _counts(limits):
-        yield replace(base, threads=threads, instances=limits.instances_of(threads))
+    for threads in _counts(limits.cores // base.tuning.inter_op_threads):
+        yield replace(base, threads=threads, instances=limits.instances_of(threads, base.tuning))
 
 
 def shares(base: Setting, limits: Limits, *, most_rows: int) -> Iterator[Setting]:
@@ -54,8 +54,8 @@ def shares(base: Setting, limits: Limits, *, most_rows: int) -> Iterator[Setting
     sizes = {base.rows}
     if base.rows > 1:
         sizes.add(min(2 * base.rows, most_rows))
-    for threads in _counts(limits):
-        most = limits.instances_of(threads)
+    for threads in _counts(limits.cores // base.tuning.inter_op_threads):
+        most = limits.instances_of(threads, base.tuning)
         for instances in sorted({most, max(1, most // 2)}):
             for rows in sorted(sizes):
                 yield replace(base, threads=threads, instances=instances, rows=rows)
@@ -78,12 +78,9 @@ def sessions(base: Setting, limits: Limits, *, provider: str) -> Iterator[Settin
     if tuning.inter_op_threads != 1:
         yield replace(base, tuning=replace(tuning, inter_op_threads=1))
     elif limits.cores > 1:
-        branches = min(limits.cores, _MOST_INTER_OP_THREADS)
-        yield replace(
-            base,
-            instances=min(base.instances, limits.instances_of(base.threads * branches)),
-            tuning=replace(tuning, inter_op_threads=branches),
-        )
+        branches = replace(tuning, inter_op_threads=min(limits.cores, _MOST_INTER_OP_THREADS))
+        most = limits.instances_of(base.threads, branches)
+        yield replace(base, instances=min(base.instances, most), tuning=branches)
     if provider == CUDA:
         for name, value in _CUDA_OPTIONS:
             others = tuple(o for o in tuning.provider_options if o[:2] != (CUDA, name))
@@ -91,7 +88,7 @@ def sessions(base: Setting, limits: Limits, *, provider: str) -> Iterator[Settin
             yield replace(base, tuning=replace(tuning, provider_options=options))
 
 
-def _counts(limits: Limits) -> list[int]:
-    """Powers of two, and all the cores."""
-    powers = (2**power for power in range(limits.cores.bit_length()))
-    return sorted({*powers, limits.cores})
+def _counts(cores: int) -> list[int]:
+    """Powers of two, and all the cores; 1 at least."""
+    powers = (2**power for power in range(cores.bit_length()))
+    return sorted({1, *powers, max(1, cores)})

@@ -48,7 +48,7 @@ class Trial(Document):
         stage: that it was tried in.
         setting: the way, as text.
         run: the way.
-        refused: why it was not measured; empty if it was.
+        unmeasured: why it was not measured, or no more; empty if it was.
         rates: answers a second (for latency, one after another) in each pass of its last round.
         ratios: how many times as quick as the present way in the same pass.
     """
@@ -56,7 +56,7 @@ class Trial(Document):
     stage: str
     setting: str
     run: Run
-    refused: str = ""
+    unmeasured: str = ""
     rates: tuple[float, ...] = ()
     ratios: tuple[float, ...] = ()
 
@@ -72,9 +72,9 @@ class Trial(Document):
         )
 
     @classmethod
-    def of_refused(cls, stage: str, setting: Setting, why: str) -> Self:
+    def without(cls, stage: str, setting: Setting, why: str) -> Self:
         """One that was not."""
-        return cls(stage=stage, setting=str(setting), run=Run.of(setting), refused=why)
+        return cls(stage=stage, setting=str(setting), run=Run.of(setting), unmeasured=why)
 
     @property
     def rate(self) -> float:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from bundle import MODEL, ProviderPolicy, VersionFolder
+from bundle import MODEL, ProviderPolicy, SessionTuning, VersionFolder
 from bundle.checks import Subject
 from normserve.tune.errors import Untunable
 from normserve.tune.setting import Setting
@@ -37,9 +37,10 @@ class Limits:
         """Threads that may compute at the same time."""
         return self.budget.cores.whole
 
-    def instances_of(self, threads: int) -> int:
-        """Runs of so many threads that the cores have room for; at least 1."""
-        return min(self.budget.runs_of(threads), max(1, self.cores // threads))
+    def instances_of(self, threads: int, tuning: SessionTuning) -> int:
+        """Runs of so many threads for each branch that the cores have room for; at least 1."""
+        busy = threads * tuning.inter_op_threads
+        return min(self.budget.runs_of(busy), max(1, self.cores // busy))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +105,15 @@ class TunedModel:
         Args:
             rows: that it would let requests share.
         """
-        options = self.options
-        threads = self.limits.budget.threads_of(options.threads)
-        most = self.limits.budget.runs_of(threads)
+        options, budget = self.options, self.limits.budget
+        threads = budget.threads_of(options.threads)
+        branches = options.tuning.inter_op_threads or budget.cores.whole
+        most = budget.runs_of(threads * branches)
         return Setting(
             threads=threads,
             instances=min(options.instances or most, most),
             rows=rows,
-            tuning=options.tuning,
+            tuning=replace(options.tuning, inter_op_threads=branches),
         )
 
     def source(self, setting: Setting | None = None) -> Source:

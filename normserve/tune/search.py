@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-__all__ = ["BETTER", "ROUNDS", "RULE", "Duel", "Rated", "duel", "knock_out"]
+__all__ = ["BETTER", "ROUNDS", "RULE", "Clock", "Duel", "Rated", "duel", "knock_out"]
 
 BETTER: Final = 1.03
 """How many times as quick something must be to be worth a change."""

@@ -10,14 +10,14 @@ from bundle.checks import Feeds
 from normserve.tune.errors import Refused
 from normserve.tune.judge import Judge
 from normserve.tune.model import TunedModel
+from normserve.tune.search import Clock
 from normserve.tune.setting import Setting
 from service.engine import Engine, Opened, Pieces, Workshop
 from service.errors import EngineFailed
 
-__all__ = ["Clock", "Objective", "Stand", "Stands"]
+__all__ = ["Objective", "Stand", "Stands"]
 
 Objective = Literal["throughput", "latency"]
-Clock = Callable[[], float]
 
 
 class Stand:
@@ -170,8 +170,14 @@ class Stands:
         except (BundleError, EngineFailed, Refused) as err:
             opened.close()
             raise Refused(str(err)) from err
-        engine = opened.engine(self._judge.require_right)
-        return Stand(opened, engine, self._judge, clock=self._clock)
+        return Stand(opened, opened.engine(self._try_again), self._judge, clock=self._clock)
+
+    def _try_again(self, opened: Opened) -> None:
+        """What takes the place of a process that has ended must answer right, too."""
+        try:
+            self._judge.require_right(opened)
+        except Refused as err:
+            raise EngineFailed(str(err)) from err
 
 
 def _pieces(feeds: Feeds) -> Mapping[str, Pieces]:

@@ -33,8 +33,8 @@ def trial_table(evidence: Evidence) -> Table:
     for trial in evidence.trials:
         shown = trial.stage if trial.stage != stage else ""
         stage = trial.stage
-        if trial.refused:
-            table.add_row(shown, f"{trial.setting}\n[red]refused: {escape(trial.refused)}[/]", "")
+        if trial.unmeasured:
+            table.add_row(shown, f"{trial.setting}\n[red]{escape(trial.unmeasured)}[/]")
             continue
         rate = f"{1e3 / trial.rate:.3g}" if is_latency else f"{trial.rate:,.0f}"
         table.add_row(shown, trial.setting, rate, f"{trial.ratio:.2f}", _spread(trial.ratios))

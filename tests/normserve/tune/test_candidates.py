@@ -81,6 +81,12 @@ def test_branches_at_the_same_time_leave_room_for_fewer_runs():
     assert (way.tuning.inter_op_threads, way.instances) == (4, 1)
 
 
+def test_branches_take_their_part_of_the_cores():
+    base = Setting(threads=1, instances=4, rows=1, tuning=SessionTuning(inter_op_threads=2))
+    found = {(way.threads, way.instances) for way in shares(base, limits(4), most_rows=1)}
+    assert found == {(1, 1), (1, 2), (2, 1)}
+
+
 def test_a_provider_has_options_of_its_own():
     options = [
         option

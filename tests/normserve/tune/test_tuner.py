@@ -49,7 +49,7 @@ async def test_what_is_better_beyond_noise_is_chosen_and_what_was_measured_is_to
     assert evidence.gain.ratio > 1.03
     assert len(evidence.gain.ratios) >= 5
     assert {trial.stage for trial in evidence.trials} >= {"shares of the cores", "the session"}
-    measured = [trial for trial in evidence.trials if not trial.refused]
+    measured = [trial for trial in evidence.trials if not trial.unmeasured]
     assert all(len(trial.rates) == len(trial.ratios) > 0 for trial in measured)
     assert type(evidence).model_validate_json(evidence.model_dump_json()) == evidence
 
@@ -79,7 +79,7 @@ async def test_a_way_that_answers_wrong_is_refused_however_quick_it_is(repositor
     evidence = await tuned(repository, Ways(seconds, is_wrong), max_rows=1)
     refused = [trial for trial in evidence.trials if trial.run.threads == 2]
     assert refused
-    assert all("got 3, expected 2" in trial.refused for trial in refused)
+    assert all("got 3, expected 2" in trial.unmeasured for trial in refused)
     assert evidence.chosen.threads == 1
 
 
@@ -87,7 +87,7 @@ async def test_a_way_that_does_not_open_is_refused_with_the_reason(repository):
     ways = Ways(is_refused=lambda tuning, **how: not tuning.mem_arena)
     evidence = await tuned(repository, ways, objective="latency")
     (trial,) = [trial for trial in evidence.trials if not trial.run.tuning.mem_arena]
-    assert trial.refused == "not like that"
+    assert trial.unmeasured == "refused: not like that"
 
 
 async def test_a_model_that_answers_wrong_as_it_is_now_is_not_tuned(repository):
@@ -105,7 +105,7 @@ async def test_a_plain_file_is_held_against_itself(tmp_path):
     tiny.write_plain(tmp_path, "m", tiny.scale(2.0))
     ways = Ways(is_wrong=lambda threads, **how: threads == 2)
     evidence = await tuned(tmp_path, ways, max_rows=1)
-    assert all("got" in t.refused for t in evidence.trials if t.run.threads == 2)
+    assert all("got" in t.unmeasured for t in evidence.trials if t.run.threads == 2)
     assert evidence.batching.startswith("bitwise")
 
 
