@@ -15,6 +15,8 @@ __all__ = ["LocalRepository"]
 
 _log = structlog.stdlib.get_logger(__name__)
 
+_WANTED = "{name}/<version>/model.onnx, the version a number from 1 on without leading zeros"
+
 
 class LocalRepository:
     """A folder of models; see `Repository`.
@@ -69,7 +71,10 @@ class LocalRepository:
         """
         if not is_model_name(name):
             return None
-        return make_plan(self.folder / name, default=self._default, config=config)
+        plan = make_plan(self.folder / name, default=self._default, config=config)
+        if plan is None and (self.folder / name).is_dir():
+            _log.warning("folder without a version", model=name, wanted=_WANTED.format(name=name))
+        return plan
 
     def close(self) -> None:
         """Nothing: there is nothing to give back."""
