@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.scale import Run
-from serving.servers import verify, write
+from serving.servers import examine, verify, write
 
 from normserve.bench.load import Load, measure
 from normserve.bench.measure import Row
@@ -51,6 +51,7 @@ def _measure(network: str, run: Run) -> Batched:
         run.say(f"{network}: starting the servers")
         repository = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         served = write(repository, network)
+        examine(served, run)
         with_batches = stack.enter_context(normserve(repository, settings=run.settings))
         shared_rows = established(with_batches, network)
         without = stack.enter_context(

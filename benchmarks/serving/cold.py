@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.scale import Run
-from serving.servers import NAIVE, naive, naive_shot, verify, write
+from serving.servers import NAIVE, examine, naive, naive_shot, verify, write
 
 from normserve.bench.server import normserve
 from normserve.bench.shots import HTTP_JSON
@@ -48,8 +48,10 @@ def measure_cold(run: Run) -> Cold:
     again: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         served = write(Path(name, "repository"), "mlp")
+        examine(served, run)
         repository = served.path.parents[2]
         shot, other = served.shots[HTTP_JSON], naive_shot(served)
+        kept = {"consistency_cache": run.certificates}
         for number in range(run.scale.rounds + 1):
             run.say(f"round {number} of {run.scale.rounds}")
             alone.append(_alone(served.path))
@@ -61,7 +63,7 @@ def measure_cold(run: Run) -> Cold:
                 with normserve(repository, first=shot, settings=known) as server:
                     first.append(server.cold_s)
                     verify(server, served, {HTTP_JSON: shot})
-            with normserve(repository, first=shot, settings=run.settings) as server:
+            with normserve(repository, first=shot, settings=kept) as server:
                 again.append(server.cold_s)
                 verify(server, served, {HTTP_JSON: shot})
     return Cold(tuple(alone[1:]), tuple(theirs[1:]), tuple(first[1:]), tuple(again[1:]))

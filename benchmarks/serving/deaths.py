@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.scale import Run
-from serving.servers import verify, write
+from serving.servers import examine, verify, write
 
 from normserve.bench.load import fire
 from normserve.bench.server import Server, established, normserve
@@ -49,6 +49,7 @@ def measure_deaths(run: Run) -> Deaths:
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(1) as pool:
         network = "resnet" if "resnet" in run.scale.networks else run.scale.networks[-1]
         served = write(Path(name), network)
+        examine(served, run)
         with normserve(Path(name), settings=run.settings) as server:
             established(server, served.name)
             shot = served.shots[HTTP_BINARY]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.scale import Run
-from serving.servers import verify, write
+from serving.servers import examine, verify, write
 
 from normserve.bench.load import fire
 from normserve.bench.server import Server, established, normserve
@@ -62,6 +62,7 @@ def measure_endurance(run: Run) -> Endurance:
     part = run.scale.mixed_requests // run.scale.samples
     with tempfile.TemporaryDirectory() as name:
         served = write(Path(name), "mlp")
+        examine(served, run)
         shots = served.shots
         good = shots[HTTP_JSON]
         kinds: dict[str, tuple[Shot, int, int]] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.scale import Run
-from serving.servers import naive, naive_shot, verify, write
+from serving.servers import examine, naive, naive_shot, verify, write
 
 from normserve.bench.load import fire
 from normserve.bench.processes import ProcessTree
@@ -55,6 +55,7 @@ def measure_memory(run: Run) -> Memory:
     processes = 0
     with tempfile.TemporaryDirectory() as name:
         served = write(Path(name), "mlp")
+        examine(served, run)
         shots = served.shots
         for number in range(run.scale.rounds):
             run.say(f"round {number + 1} of {run.scale.rounds}")

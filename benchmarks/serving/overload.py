@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from serving.scale import Run
-from serving.servers import verify, write
+from serving.servers import examine, verify, write
 
 from normserve.bench.load import Answers, fire, measure
 from normserve.bench.measure import median
@@ -98,6 +98,7 @@ def measure_overload(run: Run) -> Overload:
     rounds, timeline = [], ()
     with tempfile.TemporaryDirectory() as name:
         served = write(Path(name), network)
+        examine(served, run)
         with normserve(Path(name), settings=run.settings) as server:
             established(server, network)
             shot = served.shots[HTTP_BINARY]

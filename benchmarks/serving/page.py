@@ -28,7 +28,8 @@ is compared took turns; the least and the most are in parentheses, and all round
 - **Naive FastAPI** is the server that tutorials write
   ([naive.py](../../benchmarks/serving/naive.py)): a pydantic body, the session in an executor, by
   `uvicorn naive:app`.
-- **NormServe** is `normserve serve` as it comes.
+- **NormServe** is `normserve serve` as it comes, which has established at an earlier start which
+  requests may share runs.
 
 Both servers log each request, as they do by default, into a file. Every answer was held against the
 runtime's before anything was timed. Networks have random weights and the shapes of well-known ones.

@@ -8,7 +8,7 @@ from pathlib import Path
 from serving.memory import alone
 from serving.networks import sized
 from serving.scale import Run
-from serving.servers import verify, write
+from serving.servers import examine, verify, write
 
 from normserve.bench.bare import bare_loop
 from normserve.bench.load import measure
@@ -92,6 +92,7 @@ def _of_size(parameters: int, run: Run) -> OfSize:
     run.say(f"a model of {parameters:,} parameters")
     with tempfile.TemporaryDirectory() as name:
         served = write(Path(name), sized(parameters))
+        examine(served, run)
         shot = served.shots[HTTP_BINARY]
         bare, rates = [], []
         with normserve(Path(name), first=shot, settings=run.settings) as server:
@@ -115,6 +116,7 @@ def _of_rows(network: str, run: Run) -> tuple[OfRows, ...]:
             for rows in run.scale.rows
         }
         asked = {rows: write(folder, network, rows=rows) for rows, folder in folders.items()}
+        examine(asked[run.scale.rows[0]], run)
         server = stack.enter_context(normserve(next(iter(folders.values())), settings=run.settings))
         established(server, network)
         for rows, served in asked.items():
@@ -133,14 +135,12 @@ def _of_rows(network: str, run: Run) -> tuple[OfRows, ...]:
 
 
 def _of_models(count: int, run: Run) -> OfModels:
-    """Without what is established in the background, which goes on for a while after the start."""
     run.say(f"{count} models")
     with tempfile.TemporaryDirectory() as name:
         models = [write(Path(name), "mlp", name=f"m{number}") for number in range(count)]
         with alone([served.path for served in models]) as tree:
             alone_mib = tree.resident_mib()
-        settings = run.settings | {"consistency_at_load": "false"}
-        with normserve(Path(name), settings=settings) as server:
+        with normserve(Path(name), settings=run.settings) as server:
             for served in models:
                 verify(server, served, {HTTP_BINARY: served.shots[HTTP_BINARY]})
             resident_mib = server.processes.resident_mib()

@@ -7,17 +7,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import onnx
 from serving.networks import NETWORKS, Network
+from serving.scale import Run
 
 from bundle.runtime import onnxruntime
-from normserve.bench.server import Server, free_port, running
+from normserve.bench.server import Server, established, free_port, normserve, running
 from normserve.bench.shots import Shot, Target, ask, forms, send
 
-__all__ = ["EMPTY", "NAIVE", "Network", "Served", "naive", "naive_shot", "verify", "write"]
+__all__ = [
+    "EMPTY",
+    "NAIVE",
+    "Network",
+    "Served",
+    "examine",
+    "naive",
+    "naive_shot",
+    "verify",
+    "write",
+]
 
 NAIVE = "naive FastAPI"
 EMPTY = Shot("/empty")
@@ -67,6 +79,21 @@ def write(repository: Path, network: str | Network, *, name: str = "", rows: int
     row = np.concatenate([chosen.row(generator) for _ in range(rows)])
     (answer,) = _session(path, 1).run(None, {"x": row})
     return Served(name, path, row, answer)
+
+
+def examine(served: Served, run: Run) -> None:
+    """Have a server establish which requests share runs, once in a run of the benchmark.
+
+    The servers that are measured find it kept. What else is checked of a plain file, in the
+    background, takes minutes for a large one; it is not waited for.
+    """
+    known = run.certificates / f"{sha256(served.path.read_bytes()).hexdigest()}.examined"
+    if not known.exists():
+        run.say(f"{served.name}: which requests share runs")
+        settings = {"consistency_cache": run.certificates}
+        with normserve(served.path.parents[2], settings=settings) as server:
+            established(server, served.name, is_thorough=False)
+        known.touch()
 
 
 @contextmanager

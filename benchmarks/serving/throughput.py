@@ -10,7 +10,7 @@ from pathlib import Path
 
 from serving.networks import NETWORKS
 from serving.scale import Run
-from serving.servers import EMPTY, NAIVE, naive, naive_shot, verify, write
+from serving.servers import EMPTY, NAIVE, examine, naive, naive_shot, verify, write
 
 from normserve.bench.bare import Bare, bare_loop
 from normserve.bench.load import Load, measure
@@ -63,6 +63,7 @@ def _measure(network: str, run: Run) -> OfNetwork:
         run.say(f"{network}: starting the servers")
         repository = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         served = write(repository, network)
+        examine(served, run)
         ours = stack.enter_context(normserve(repository, settings=run.settings))
         shared_rows = established(ours, network)
         theirs = stack.enter_context(naive(served))

@@ -113,8 +113,22 @@ def running(
                 process.wait()
 
 
-def established(server: Server, model: str, *, version: str = "", within_s: float = 900) -> int:
+def established(
+    server: Server,
+    model: str,
+    *,
+    version: str = "",
+    is_thorough: bool = True,
+    within_s: float = 900,
+) -> int:
     """Wait until it is decided whether requests for a model share runs; how many rows of them do.
+
+    Args:
+        server: that serves it.
+        model: its name.
+        version: of it; the latest one if empty.
+        is_thorough: whether to wait until nothing is examined any more, so that nothing else runs.
+        within_s: that it may take.
 
     Raises:
         ServerFailed: it takes longer.
@@ -125,7 +139,8 @@ def established(server: Server, model: str, *, version: str = "", within_s: floa
         with contextlib.suppress(Refused):
             content, _ = send(server.target, Shot(at))
             said = json.loads(content)
-            if said["state"] in ("established", "failed"):
+            is_decided = not is_thorough and said["established"] is not None
+            if is_decided or said["state"] in ("established", "failed"):
                 return int(said["batching"]["rows"])
         time.sleep(0.1)
     raise ServerFailed(f"the consistency of '{model}' was not established within {within_s:g} s.")
