@@ -12,6 +12,8 @@ from normserve.tune.evidence import Evidence
 __all__ = ["said", "trial_table"]
 
 _FEW = 4
+_BUSY = 0.5
+"""Runnable threads a core, of others."""
 
 
 def trial_table(evidence: Evidence) -> Table:
@@ -43,6 +45,11 @@ def trial_table(evidence: Evidence) -> Table:
 
 def said(evidence: Evidence) -> Iterator[str]:
     """What was decided, a line each."""
+    if evidence.load is not None and evidence.load > _BUSY * evidence.cores:
+        yield (
+            f"the machine was busy before it began ({evidence.load:.1f} runnable threads,"
+            f" {evidence.cores} cores): tune again when nothing else runs"
+        )
     for comparison in evidence.comparisons:
         known = f"{comparison.at_least:.2f} at least" if comparison.at_least else "too few rounds"
         yield (
