@@ -30,6 +30,7 @@ class Gpu:
         fallbacks: whether each of them was allowed to fall back by itself.
         recordings: which one each run was of, in sessions that record.
         kinds: the devices that tensors were bound to.
+        rows: of each input that was bound.
     """
 
     def __init__(self, outcomes, *, light=()):
@@ -39,6 +40,7 @@ class Gpu:
         self.fallbacks = []
         self.recordings = []
         self.kinds = set()
+        self.rows = []
 
     def get_available_providers(self):
         return [*self.outcomes, CPU]
@@ -105,6 +107,10 @@ class _Binding(onnxruntime.IOBinding):
     def __init__(self, session):
         super().__init__(session)
         self.gpu = session.gpu
+
+    def bind_ortvalue_input(self, name, ortvalue):
+        self.gpu.rows += ortvalue.shape()[:1]
+        super().bind_ortvalue_input(name, ortvalue)
 
     def bind_output(self, name, device_type="cpu", device_id=0):
         self.gpu.kinds.add((device_type, device_id))

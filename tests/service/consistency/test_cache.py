@@ -71,6 +71,7 @@ def test_nothing_in_the_folder_is_a_folder_that_triton_would_take_for_a_model(tm
         {"provider": "CUDAExecutionProvider"},
         {"device": "another machine"},
         {"threads": 2},
+        {"options": {"use_tf32": "1"}},
         {"normserve": "0.0.0"},
     ],
 )
