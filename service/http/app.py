@@ -64,32 +64,25 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         # the service traces itself, both transports alike
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.include_router(health_router(served.plane))
-    app.include_router(statistics_router(served.plane))
-    app.include_router(models_router(served.plane, max_request_bytes=settings.max_request_bytes))
-    app.include_router(
-        repository_router(served.control, max_request_bytes=settings.max_request_bytes)
-    )
-    app.include_router(
+    most = settings.max_request_bytes
+    for router in (
+        health_router(served.plane),
+        statistics_router(served.plane),
+        models_router(served.plane, max_request_bytes=most),
+        repository_router(served.control, max_request_bytes=most),
         infer_router(
-            served.plane,
-            max_request_bytes=settings.max_request_bytes,
-            compression_level=settings.compression_level,
-        )
-    )
-    app.include_router(generate_router(served.plane, max_request_bytes=settings.max_request_bytes))
-    app.include_router(
+            served.plane, max_request_bytes=most, compression_level=settings.compression_level
+        ),
+        generate_router(served.plane, max_request_bytes=most),
         consistency_router(
-            served.plane,
-            examiner=served.examiner,
-            fraction=settings.canary_fraction,
-        )
-    )
-    app.include_router(
-        shared_memory_router(served.plane.regions, max_request_bytes=settings.max_request_bytes)
-    )
-    app.include_router(settings_router(served.plane, max_request_bytes=settings.max_request_bytes))
-    app.include_router(metrics_router(served.metrics))
+            served.plane, examiner=served.examiner, fraction=settings.canary_fraction
+        ),
+        shared_memory_router(served.plane.regions, max_request_bytes=most),
+        settings_router(served.plane, max_request_bytes=most),
+        metrics_router(served.metrics),
+    ):
+        # as they are: a router that is included has the fields of its routes built once more
+        app.router.routes += router.routes
     guard_routes(app, served.guard)
     install_error_handlers(app)
     install_openapi(app)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -59,14 +59,18 @@ _EXAMPLES: Final[Mapping[int, tuple[str, str]]] = {
     ),
 }
 _REF = "#/components/schemas/{model}"
-_REQUEST_BODIES: Final[tuple[type[BaseModel], ...]] = (
-    InferRequest,
-    IndexRequest,
-    LoadRequest,
-    UnloadRequest,
-    GenerateRequest,
-    RegisterRequest,
-)
+_BODIES: Final[Mapping[type[BaseModel], Literal["serialization", "validation"]]] = {
+    InferRequest: "validation",
+    IndexRequest: "validation",
+    LoadRequest: "validation",
+    UnloadRequest: "validation",
+    GenerateRequest: "validation",
+    RegisterRequest: "validation",
+    InferReply: "serialization",
+    GenerateReply: "serialization",
+    ErrorBody: "serialization",
+}
+"""Those that no route declares."""
 
 
 def failures(*statuses: int) -> Responses:
@@ -74,22 +78,28 @@ def failures(*statuses: int) -> Responses:
     responses: Responses = {}
     for status in statuses:
         description, message = _EXAMPLES[status]
-        content = {"application/json": {"example": {"error": message}}}
-        responses[status] = {
-            "model": ErrorBody,
-            "description": description,
-            "content": content,
-        }
-    responses["default"] = {"model": ErrorBody, "description": HTTPStatus(500).phrase}
+        responses[status] = _response(description, ErrorBody, example={"error": message})
+    responses["default"] = _response(HTTPStatus(500).phrase, ErrorBody)
     return responses
+
+
+def _response(description: str, model: type[BaseModel], **example: Any) -> dict[str, Any]:
+    # a reference: FastAPI would build a validator for each model that is given it with a route
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": _ref(model), **example}},
+    }
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REF.format(model=model.__name__)}
 
 
 def json_body(
     model: type[BaseModel], *, required: bool, example: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The documentation of a body that a route reads by itself."""
-    schema = {"$ref": _REF.format(model=model.__name__)}
-    content: dict[str, Any] = {"schema": schema, "example": example}
+    content: dict[str, Any] = {"schema": _ref(model), "example": example}
     return {"requestBody": {"required": required, "content": {"application/json": content}}}
 
 
@@ -116,31 +126,20 @@ INFER_REQUEST["parameters"] = [
     {"name": "Inference-Header-Content-Length", "in": "header", "required": False} | _HEADER_LENGTH
 ]
 
-INFER_REPLY: Final[Responses] = {
-    200: {
-        "model": InferReply,
-        "description": "What the model answers.",
-        "headers": {"Inference-Header-Content-Length": _HEADER_LENGTH},
-        "content": {
-            "application/json": {
-                "example": {
-                    "model_name": "double",
-                    "model_version": "1",
-                    "id": "42",
-                    "outputs": [
-                        {
-                            "name": "y",
-                            "datatype": "FP32",
-                            "shape": [2, 2],
-                            "data": [2.0, 4.0, 6.0, 8.0],
-                        }
-                    ],
-                }
-            },
-            "application/octet-stream": _BINARY,
-        },
-    }
+_INFERRED: Final = {
+    "model_name": "double",
+    "model_version": "1",
+    "id": "42",
+    "outputs": [
+        {"name": "y", "datatype": "FP32", "shape": [2, 2], "data": [2.0, 4.0, 6.0, 8.0]},
+    ],
 }
+
+INFER_REPLY: Final[Responses] = {
+    200: _response("What the model answers.", InferReply, example=_INFERRED)
+}
+INFER_REPLY[200]["headers"] = {"Inference-Header-Content-Length": _HEADER_LENGTH}
+INFER_REPLY[200]["content"]["application/octet-stream"] = _BINARY
 
 
 GENERATE_REQUEST: Final = json_body(
@@ -150,11 +149,7 @@ GENERATE_REQUEST: Final = json_body(
 _GENERATED: Final = {"model_name": "poet", "model_version": "1", "text_output": "a dog barks"}
 
 GENERATE_REPLY: Final[Responses] = {
-    200: {
-        "model": GenerateReply,
-        "description": "What the model answers.",
-        "content": {"application/json": {"example": _GENERATED}},
-    }
+    200: _response("What the model answers.", GenerateReply, example=_GENERATED)
 }
 
 GENERATE_EVENTS: Final[Responses] = {
@@ -173,7 +168,7 @@ def install_openapi(app: FastAPI) -> None:
         document = generate()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         _, definitions = models_json_schema(
-            [(model, "validation") for model in _REQUEST_BODIES], ref_template=_REF
+            list(_BODIES.items()), ref_template=_REF
         )
         for name, schema in definitions["$defs"].items():
             schemas.setdefault(name, schema)
