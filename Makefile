@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SERVICE_READY := $(SERVICE_VENV)/.ready
 THIRD_PARTY_READY := $(THIRD_PARTY_VENV)/.ready
+OPENVINO_VENV ?= .venv-openvino
+OPENVINO_READY := $(OPENVINO_VENV)/.ready
 CLIENT_VENVS ?= .venv-clients
 CLIENTS ?= kserve mlserver perf_analyzer
 REPOSITORY ?= model_repository
@@ -34,6 +36,10 @@ $(READY): pyproject.toml constraints.txt
 # The service's own environment: no torch in it, nor anything else that it does not need.
 $(SERVICE_READY): pyproject.toml constraints.txt
 	$(call install,$(SERVICE_VENV),cpu$(,)test)
+
+# The service's, on the other build of ONNX Runtime, which excludes the first.
+$(OPENVINO_READY): pyproject.toml constraints.txt
+	$(call install,$(OPENVINO_VENV),openvino$(,)test)
 
 # Libraries of architectures, in a layer over the first environment, so that torch is there once and
 # nothing of theirs is in the first.
@@ -88,6 +94,13 @@ test-clients: ## clients in environments of their own: KServe's, MLServer's, per
 	  SERVER_PYTHON=$(abspath $(BIN)/python) $(CLIENT_VENVS)/$$client/bin/python -m pytest -q \
 	    -p no:cacheprovider -c $(FOREIGN)/pytest.ini --rootdir $(FOREIGN) --confcutdir $(FOREIGN) $(FOREIGN); \
 	done
+
+.PHONY: test-openvino
+test-openvino: $(OPENVINO_READY) ## the networks of the zoo on OpenVINO, in an environment of its own
+	test -d $(REPOSITORY) || $(MAKE) export
+	$(OPENVINO_VENV)/bin/python -m pytest -q -n auto -p no:cacheprovider tests/openvino \
+	  tests/bundle/test_opener.py tests/bundle/test_opener_on_a_gpu.py tests/bundle/test_device_runs.py \
+	  tests/bundle/test_recorded_runs.py tests/bundle/test_openvino_forms.py tests/service/test_loading.py
 
 # Some of the architectures, over every normalization and library, for a change's own check.
 SOME_ARCHITECTURES := autoencoder_kl bert convnext dac detr densenet dit efficientnet gpt2 hifigan \
@@ -162,4 +175,4 @@ docker-test: $(READY) ## build the image, run it with Compose and question it (n
 
 .PHONY: clean
 clean: ## remove the virtual environments and what tools left behind
-	rm -rf $(VENV) $(SERVICE_VENV) $(THIRD_PARTY_VENV) $(CLIENT_VENVS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SERVICE_VENV) $(THIRD_PARTY_VENV) $(OPENVINO_VENV) $(CLIENT_VENVS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

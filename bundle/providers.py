@@ -21,6 +21,7 @@ __all__ = [
     "Demand",
     "Provider",
     "ProviderPolicy",
+    "available_providers",
     "has_kernel",
     "resolve",
 ]
@@ -51,7 +52,7 @@ def resolve(
     Raises:
         ProviderUnavailable: the policy requires a provider that is not there.
     """
-    there = tuple(onnxruntime.get_available_providers() if available is None else available)
+    there = available_providers() if available is None else tuple(available)
     required = policy.required
     if required is not None and required not in (*there, CPU):
         raise ProviderUnavailable(
@@ -65,6 +66,11 @@ def resolve(
         for name in wanted
         if name == CPU or name in there
     )
+
+
+def available_providers() -> tuple[str, ...]:
+    """What this build of ONNX Runtime has; whether it starts is another question."""
+    return tuple(onnxruntime.get_available_providers())
 
 
 def has_kernel(provider: str, op_type: str, *, opset: int, domain: str = "") -> bool:
@@ -82,7 +88,7 @@ def has_kernel(provider: str, op_type: str, *, opset: int, domain: str = "") -> 
 @cache
 def _kernels() -> dict[tuple[str, str, str], list[tuple[int, int]]]:
     kernels: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
-    if OPENVINO in onnxruntime.get_available_providers():
+    if OPENVINO in available_providers():
         return kernels
     for kernel in binding.get_all_opkernel_def():
         key = (kernel.provider, kernel.domain, kernel.op_name)

@@ -7,6 +7,7 @@ from bundle.providers import CPU, CUDA, TENSORRT
 
 __all__ = ["Gpu", "Outcome"]
 
+_RECORDS = "enable_cuda_graph"
 _Session = onnxruntime.InferenceSession
 
 
@@ -66,14 +67,15 @@ class Gpu:
             raise RuntimeError(f"{names[0]} cannot compile this")
         if outcome == Outcome.FALLS_BACK:
             names = [name for name in names[1:] if name not in (CUDA, TENSORRT)]
-        return _Pretender(self, content, options, names)
+        return _Pretender(self, content, options, names, records=_RECORDS in str(providers))
 
 
 class _Pretender(_Session):
-    def __init__(self, gpu, content, options, names):
+    def __init__(self, gpu, content, options, names, *, records):
         super().__init__(content, options, providers=[CPU])
         self.gpu = gpu
         self.names = names
+        self.records = records
 
     def get_providers(self):
         return self.names
@@ -89,7 +91,7 @@ class _Pretender(_Session):
         return _Binding(self)
 
     def run_with_iobinding(self, iobinding, run_options=None):
-        if "enable_cuda_graph" in self.gpu.sessions[-1][CUDA]:
+        if self.records:
             self.gpu.recordings.append(run_options.get_run_config_entry("gpu_graph_id"))
         super().run_with_iobinding(iobinding, run_options)
 

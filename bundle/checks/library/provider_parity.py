@@ -13,16 +13,19 @@ from bundle.checks.parity import feeds_of, worst_of
 from bundle.checks.rounding import rounding_tolerances
 from bundle.checks.subject import Feeds, Subject
 from bundle.comparison import OutputComparison, Tolerance, compare
-from bundle.errors import ProviderUnavailable, RunFailed
+from bundle.errors import ModelInvalid, PlacementRefused, ProviderUnavailable, RunFailed
 from bundle.manifest import Finding
 from bundle.precision.float64 import Float64Model
 from bundle.precision.tolerance import FLOOR_STEPS, TF32_ERRORS, coarsest
-from bundle.providers import CUDA, ProviderPolicy, resolve
+from bundle.providers import CPU, CUDA, OPENVINO, available_providers
 from bundle.tensors import Datatype
 
 __all__ = ["NAME", "Runs", "check", "findings"]
 
 NAME = "provider-parity"
+
+_TRIED = {CPU: "cpu", CUDA: "cuda", OPENVINO: "openvino"}
+"""TensorRT is not: it builds engines for minutes."""
 
 _INPUTS = 2
 _RUNS = 3
@@ -53,18 +56,22 @@ class _Reference:
 
 
 def check(subject: Subject) -> tuple[Finding, ...]:
-    """Compare the model on the CPU, and on CUDA where there is a device, with float64.
+    """Compare the model on the CPU, and on what else there is here, with float64.
 
     Raises:
         BundleError: the model cannot be opened or run on the CPU.
     """
     opened: dict[str, Runs] = {}
     unavailable: list[Finding] = []
-    for provider, _ in reversed(resolve(ProviderPolicy.AUTO)):
-        policy = ProviderPolicy.CUDA if provider == CUDA else ProviderPolicy.CPU
+    for provider, spelling in _TRIED.items():
+        if provider not in (CPU, *available_providers()):
+            continue
         try:
+            policy = replace(subject.policy, spelling=spelling)
             opened[provider] = replace(subject, policy=policy).open()
-        except ProviderUnavailable as err:
+        except (ModelInvalid, PlacementRefused, ProviderUnavailable) as err:
+            if provider == CPU:
+                raise
             unavailable.append(_unknown(provider, f"it could not be tried: {err}"))
     return (*findings(subject, opened), *unavailable)
 

@@ -8,6 +8,7 @@ from bundle.providers import CPU, CUDA
 from tests.bundle.checks.ordinary import ORDINARY
 from tests.bundle.checks.texts import parse
 from tests.bundle.checks.traps import TRAPS
+from tests.bundle.gpu import Gpu, Outcome
 from tests.bundle.precision.models import inputs, perceptron
 
 
@@ -122,3 +123,25 @@ def test_where_the_two_implementations_disagree_the_operator_is_named():
 def test_a_random_model_fails():
     (finding,) = run_checks(Subject(model=TRAPS["random values"][1]), ["provider-parity"])
     assert finding.status == "fail"
+
+
+def test_a_gpu_is_compared_too(monkeypatch):
+    Gpu({CUDA: Outcome.STARTS}).install(monkeypatch)
+    on_cpu, on_gpu = run_checks(Subject(model=perceptron()), ["provider-parity"])
+    assert (on_cpu.status, on_gpu.status) == ("pass", "pass")
+    assert CUDA in on_gpu.meaning
+
+
+@pytest.mark.parametrize(
+    ("outcome", "light", "says"),
+    [
+        (Outcome.FALLS_BACK, (), "did not start"),
+        (Outcome.REFUSES, (), "cannot compile"),
+        (Outcome.STARTS, ("Gemm", "FusedGemm", "MatMul"), "requires CUDA"),
+    ],
+)
+def test_a_gpu_that_cannot_be_tried_is_told(monkeypatch, outcome, light, says):
+    Gpu({CUDA: outcome}, light=light).install(monkeypatch)
+    on_cpu, on_gpu = run_checks(Subject(model=perceptron()), ["provider-parity"])
+    assert (on_cpu.status, on_gpu.status) == ("pass", "not_applicable")
+    assert says in on_gpu.meaning
