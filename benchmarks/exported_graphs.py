@@ -164,7 +164,7 @@ def page(results: dict[str, Any], rounds: int) -> str:
         [
             "# Exported graphs against plain torch.onnx.export",
             "",
-            f"Made by `make bench` with torch {torch.__version__} and",
+            f"Made by `make bench-graphs` with torch {torch.__version__} and",
             f"onnxruntime {onnxruntime.__version__}: one thread, in turns in one process,",
             f"{rounds} rounds. The ratio is the median time of plain `torch.onnx.export` (its",
             "default opset) over that of NormServe's file, both on ONNX Runtime's CPU provider;",

@@ -1,7 +1,7 @@
-"""Load where no generator is installed: a process of its own, ``python -m normserve.bench.client``.
+"""Load where no generator is installed: a program of its own, which imports nothing of ours.
 
-Reads what to do as JSON from standard input, and writes the log that h2load writes. A generator in
-Python takes a good part of a core for some thousand requests a second; the server has that less.
+Reads what to do as JSON from standard input, and writes the log that h2load writes. It takes twice
+the processor time of h2load over HTTP and six times that over gRPC; the server has that less.
 """
 
 import asyncio

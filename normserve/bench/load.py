@@ -25,6 +25,7 @@ __all__ = ["FAILED", "Answers", "Load", "fire", "generator", "measure"]
 FAILED = -1
 """The status of a request without an answer."""
 
+_CLIENT = Path(__file__).with_name("client.py")  # not as a module: that would import the package
 _OK = 200
 _WARM_UP_S = 0.3
 
@@ -210,7 +211,7 @@ def _own(
         "body": str(body),
         "log": str(log),
     }
-    return [sys.executable, "-m", "normserve.bench.client"], json.dumps(job).encode()
+    return [sys.executable, "-P", str(_CLIENT)], json.dumps(job).encode()
 
 
 def _read(log: Path) -> Answers:

@@ -31,8 +31,8 @@ def without_torch(*arguments):
 
 
 COMMANDS = (
-    *("axes", "demo", "diagnose", "export", "infer", "load", "models", "serve", "status", "train"),
-    *("unload", "validate"),
+    *("axes", "bench", "demo", "diagnose", "export", "infer", "load", "models", "serve", "status"),
+    *("train", "unload", "validate"),
 )
 
 
