@@ -14,7 +14,6 @@ import pytest
 import structlog
 import tritonclient.grpc as triton
 
-from bundle import ProviderPolicy
 from service.errors import (
     AddressUnavailable,
     ProviderMissing,
@@ -131,7 +130,7 @@ def test_a_missing_repository_is_told(tmp_path):
 
 def test_a_required_provider_that_is_missing_is_told_with_those_that_are_there(tmp_path):
     with pytest.raises(ProviderMissing, match=r"cuda.*CPUExecutionProvider"):
-        serve(Settings(repository=tmp_path, provider=ProviderPolicy.CUDA))
+        serve(Settings(repository=tmp_path, provider="cuda"))
 
 
 def test_grpc_answers_beside_http_and_ends_with_it(tmp_path):
