@@ -90,6 +90,23 @@ async def test_a_way_that_does_not_open_is_refused_with_the_reason(repository):
     assert trial.unmeasured == "refused: not like that"
 
 
+async def test_a_way_whose_process_ends_while_it_runs_is_not_chosen(repository):
+    ways = Ways(is_lost=lambda threads, **how: threads == 2)
+    evidence = await tuned(repository, ways, objective="latency")
+    assert evidence.chosen.threads == 1
+    assert any(
+        trial.unmeasured == "ended: the model's process ended during the run"
+        for trial in evidence.trials
+        if trial.run.threads == 2
+    )
+
+
+async def test_a_model_whose_process_ends_as_it_is_now_is_not_tuned(repository):
+    ways = Ways(is_lost=lambda threads, **how: threads == 1)
+    with pytest.raises(Untunable, match="stopped running as it is now"):
+        await tuned(repository, ways)
+
+
 async def test_a_model_that_answers_wrong_as_it_is_now_is_not_tuned(repository):
     with pytest.raises(Untunable, match="does not run right as it is now: output 'y'"):
         await tuned(repository, Ways(is_wrong=lambda **how: True))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from bundle import ModelInvalid
 from service.engine import ThreadWorkshop, Watch
+from service.errors import RunLost
 
 QUICK_S = 0.1
 SLOW_S = 0.2
@@ -16,10 +17,11 @@ SLOW_S = 0.2
 class PacedEngine:
     """Another engine, whose runs take what is said."""
 
-    def __init__(self, engine, ways, seconds):
+    def __init__(self, engine, ways, seconds, *, is_lost):
         self.engine = engine
         self.ways = ways
         self.seconds = seconds
+        self.is_lost = is_lost
         self.at_once = engine.at_once
         self.is_up = True
         self.pid = None
@@ -30,6 +32,8 @@ class PacedEngine:
         async def run():
             computed = await self.engine.start(feeds, outputs)
             self.ways.now += self.seconds
+            if self.is_lost:
+                raise RunLost("the model's process ended during the run")
             return computed
 
         return asyncio.ensure_future(run())
@@ -46,6 +50,7 @@ class Ways:
         seconds: that a run takes, by how the model was opened.
         is_wrong: whether answers are, by how the model was opened.
         is_refused: whether it cannot be opened like that.
+        is_lost: whether its process ends while it runs.
         opened: how it was opened so far.
         now: the time.
     """
@@ -53,6 +58,7 @@ class Ways:
     seconds: object = lambda **how: QUICK_S
     is_wrong: object = lambda **how: False
     is_refused: object = lambda **how: False
+    is_lost: object = lambda **how: False
     opened: list = field(default_factory=list)
     now: float = 0.0
     pending: int = 0
@@ -73,7 +79,9 @@ class Ways:
         return replace(
             opened,
             run=wrong if self.is_wrong(**how) else run,
-            engine=lambda trial: PacedEngine(opened.engine(trial), self, self.seconds(**how)),
+            engine=lambda trial: PacedEngine(
+                opened.engine(trial), self, self.seconds(**how), is_lost=self.is_lost(**how)
+            ),
         )
 
     def clock(self):
