@@ -212,16 +212,16 @@ class Batcher:
         rows = sum(part.rows for part in parts) if is_shared else None
         first = 0
         for part, outputs in zip(parts, shares, strict=True):
-            job = part.job
             times = ExecutionTimes(
-                queue=run.begun_ns - job.submitted_ns,
+                queue=run.begun_ns - part.job.submitted_ns,
                 compute=run.ended_ns - run.begun_ns,
                 batch_size=rows,
                 first_row=first,
             )
             first += part.rows
-            job.computed[part.index] = Computed(outputs, times)
-            _answer(job)
+            if not part.is_stale:
+                part.answer(Computed(outputs, times))
+                _answer(part.job)
 
     def _undo(self, parts: list[Part], *, reason: str) -> None:
         """The certificate was wrong, or the model is not what it was: each request runs alone."""
@@ -294,9 +294,9 @@ class Batcher:
 
 def _answer(job: Job) -> None:
     """Answer a job whose parts have all run."""
-    pieces = [piece for piece in job.computed if piece is not None]
-    if job.is_over or len(pieces) < len(job.computed):
+    if job.is_over or job.missing:
         return
+    pieces = [piece for piece in job.computed if piece is not None]
     if len(pieces) == 1:
         job.answer.set_result(pieces[0])
         return

@@ -21,6 +21,8 @@ __all__ = ["LEAST_URGENT", "Job", "Part", "Queue"]
 LEAST_URGENT: Final = math.inf
 """The urgency of a request that says none: after those that do."""
 
+_MOST_PARTS: Final = 64
+
 Key = tuple[object, ...]
 
 
@@ -40,6 +42,7 @@ class Job:
         size: bytes of the inputs.
         key: what it has in common with those that it may share a run with.
         computed: of its parts, in order; ``None`` for those that have not run.
+        missing: how many those are.
     """
 
     __slots__ = (
@@ -47,6 +50,7 @@ class Job:
         "computed",
         "inputs",
         "key",
+        "missing",
         "outputs",
         "rows",
         "size",
@@ -76,6 +80,7 @@ class Job:
             else (outputs, *((name, inputs[name].shape[1:]) for name in sorted(inputs)))
         )
         self.computed: list[Computed | None] = []
+        self.missing = 0
 
     @property
     def is_over(self) -> bool:
@@ -83,10 +88,16 @@ class Job:
         return self.answer.done()
 
     def parts(self, most: int) -> list["Part"]:
-        """The job in pieces of at most so many rows; in one piece where it cannot be cut."""
+        """The job in pieces of at most so many rows.
+
+        In one piece where it cannot be cut, where there would be nothing in the pieces, and where
+        they would be many: what one request has then is a good batch of its own.
+        """
         rows = self.rows or 0
-        starts = range(0, rows, most) if most and rows > most else range(1)
+        is_cut = self.size > 0 and 0 < most < rows <= most * _MOST_PARTS
+        starts = range(0, rows, most) if is_cut else range(1)
         self.computed = [None] * len(starts)
+        self.missing = len(starts)
         if len(starts) == 1:
             return [Part(self, 0, 0, rows)]
         return [
@@ -104,18 +115,29 @@ class Part:
         stop: the row behind the last one.
     """
 
-    __slots__ = ("index", "job", "start", "stop")
+    __slots__ = ("_computed", "index", "job", "start", "stop")
 
     def __init__(self, job: Job, index: int, start: int, stop: int) -> None:
         self.job = job
         self.index = index
         self.start = start
         self.stop = stop
+        self._computed = job.computed
 
     @property
     def rows(self) -> int:
         """How many they are."""
         return self.stop - self.start
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the job was begun anew, in other parts."""
+        return self._computed is not self.job.computed
+
+    def answer(self, computed: Computed) -> None:
+        """What it has of a run."""
+        self._computed[self.index] = computed
+        self.job.missing -= 1
 
     @property
     def is_whole(self) -> bool:
@@ -126,11 +148,39 @@ class Part:
 Entry = tuple[float, int, Part]
 
 
+class _Bucket:
+    """Parts that may run together, the most urgent first."""
+
+    __slots__ = ("entries", "rows")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.rows = 0
+
+    @property
+    def first(self) -> Entry:
+        return self.entries[0]
+
+    def add(self, entry: Entry) -> None:
+        heapq.heappush(self.entries, entry)
+        self.rows += entry[2].rows
+
+    def pop(self) -> Part:
+        part = heapq.heappop(self.entries)[2]
+        self.rows -= part.rows
+        return part
+
+    def discard(self, job: Job) -> None:
+        self.entries = [entry for entry in self.entries if entry[2].job is not job]
+        heapq.heapify(self.entries)
+        self.rows = sum(part.rows for _, _, part in self.entries)
+
+
 class Queue:
     """Parts that wait. For one thread."""
 
     def __init__(self) -> None:
-        self._buckets: dict[Key, list[Entry]] = {}
+        self._buckets: dict[Key, _Bucket] = {}
         self._places = itertools.count()
 
     def __bool__(self) -> bool:
@@ -139,19 +189,17 @@ class Queue:
     @property
     def oldest_ns(self) -> int:
         """When the first of those that go next came; there is one."""
-        return self._buckets[self._next()][0][2].job.submitted_ns
+        return self._buckets[self._next()].first[2].job.submitted_ns
 
     @property
     def rows(self) -> int:
         """Rows that wait to run together with those that go next; 0 where nothing waits."""
-        if not self._buckets:
-            return 0
-        return sum(part.rows for _, _, part in self._buckets[self._next()])
+        return self._buckets[self._next()].rows if self._buckets else 0
 
     def add(self, part: Part) -> None:
         """It waits from now on."""
-        bucket = self._buckets.setdefault(part.job.key, [])
-        heapq.heappush(bucket, (part.job.urgency, next(self._places), part))
+        bucket = self._buckets.setdefault(part.job.key, _Bucket())
+        bucket.add((part.job.urgency, next(self._places), part))
 
     def take(self, most: int) -> list[Part]:
         """Those that run next, together; none where nothing waits.
@@ -164,7 +212,7 @@ class Queue:
             key = self._next()
             bucket = self._buckets[key]
             taken = _fill(bucket, most)
-            if not bucket:
+            if not bucket.entries:
                 del self._buckets[key]
             if taken:
                 return taken
@@ -175,27 +223,26 @@ class Queue:
         bucket = self._buckets.get(job.key)
         if bucket is None:
             return
-        bucket[:] = [entry for entry in bucket if entry[2].job is not job]
-        heapq.heapify(bucket)
-        if not bucket:
+        bucket.discard(job)
+        if not bucket.entries:
             del self._buckets[job.key]
 
     def _next(self) -> Key:
         buckets = self._buckets
         if len(buckets) == 1:
             return next(iter(buckets))
-        return min(buckets, key=lambda key: buckets[key][0][:2])
+        return min(buckets, key=lambda key: buckets[key].first[:2])
 
 
-def _fill(bucket: list[Entry], most: int) -> list[Part]:
+def _fill(bucket: _Bucket, most: int) -> list[Part]:
     """Take the most urgent parts that may run together out of a bucket, and whatever is over."""
     taken: list[Part] = []
     rows = 0
-    while bucket:
-        part = bucket[0][2]
+    while bucket.entries:
+        part = bucket.first[2]
         if taken and not part.job.is_over and (not part.rows or rows + part.rows > most):
             break
-        heapq.heappop(bucket)
+        bucket.pop()
         if part.job.is_over:
             continue
         taken.append(part)

@@ -101,6 +101,21 @@ async def test_a_request_of_more_rows_is_cut_and_put_together_again():
     assert engine.sizes == [4, 4, 2]
 
 
+async def test_a_request_of_very_many_rows_is_a_run_of_its_own():
+    engine = FakeEngine()
+    subject = batcher(engine, most=2)
+    await asyncio.gather(*(subject.submit(rows(*range(n)), ["y"]) for n in (128, 129)))
+    assert engine.sizes == [2] * 64 + [129]
+
+
+async def test_rows_with_nothing_in_them_are_not_cut():
+    engine = FakeEngine()
+    nothing = {"x": np.empty((100, 0), np.float32)}
+    computed = await batcher(engine, most=4).submit(nothing, ["y"])
+    assert computed.outputs["y"].shape == (100, 0)
+    assert engine.sizes == [100]
+
+
 async def test_the_rest_of_a_cut_request_runs_with_others():
     engine = FakeEngine()
     assert await answers(batcher(engine, most=4), (1, 2, 3, 4, 5), (6, 7)) == [
@@ -248,6 +263,23 @@ class TestAFailure:
         engine.give = right
         await answers(subject, (1,), (2,))
         assert engine.sizes == [2, 1, 1, 1, 1]
+
+    async def test_a_part_that_comes_after_its_request_was_begun_anew_is_dropped(self):
+        engine = FakeEngine(is_held=True, at_once=2)
+        right = engine.give
+        subject = batcher(engine, most=2)
+        answer = subject.submit(rows(1, 2, 3, 4), ["y"])
+        await turns_of_the_loop()
+        assert engine.sizes == [2, 2]
+        engine.give = lambda outputs: {"y": outputs["y"].sum(axis=0, keepdims=True)}
+        engine.settle(0)
+        await turns_of_the_loop()
+        engine.give = right
+        for index in (1, 2):
+            engine.settle(index)
+            await turns_of_the_loop()
+        assert engine.sizes == [2, 2, 4]
+        assert (await answer).outputs["y"].ravel().tolist() == [2, 4, 6, 8]
 
 
 class TestALostRun:
