@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from bundle.certificate import BatchCertificate
 from bundle.comparison import Tolerance
+from bundle.conversion import Conversion
 from bundle.document import Document
 from bundle.tensors import TensorSpec
 
@@ -164,6 +165,8 @@ class Manifest(Document):
             provider it is to be established again.
         group_norm: "standard": GroupNormalization is in the file as ONNX has it, "lowered": as
             primitives for runtimes that open the file without NormServe.
+        conversion: how the file was narrowed from float32; None where it computes in the types of
+            the model that was exported.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -181,3 +184,4 @@ class Manifest(Document):
     allowed: tuple[str, ...] = ()
     certificate: BatchCertificate | None = None
     group_norm: Literal["standard", "lowered"] = "standard"
+    conversion: Conversion | None = None

@@ -16,13 +16,18 @@ from bundle import BundleError, Finding, Manifest, Provenance, Sample, open_mode
 from bundle import checks as file_checks
 from bundle.certificate import BatchCertificate
 from bundle.checks.library.batch_invariance import NAME as BATCH_INVARIANCE
+from bundle.lowering import GROUP_NORM, has_node
 from bundle.manifest import ModelName
+from bundle.precision import Precision
+from bundle.precision.loss import NAME as PRECISION_LOSS
+from bundle.precision.parity import NAME as PRECISION_PARITY
 from bundle.runtime import onnxruntime
 from exporters.calls import Example
 from exporters.checks import TORCH_CHECKS, TorchSubject
 from exporters.convert import DEFAULT_OPSET, Subject
 from exporters.dimensions import DynamicShapes
 from exporters.errors import InputsInvalid
+from exporters.narrow import narrow
 from exporters.prepare import quiet_state
 from exporters.samples import golden_samples, sample_tolerances
 from exporters.statistics import NamedMetric, TrainEvalGap, measure_gap
@@ -39,10 +44,10 @@ class Examination:
     """A model as it would be written, and everything that was found out about it.
 
     Attributes:
-        model: the file, with its weights inside.
+        model: the file, with its weights inside; in another precision where that was asked for.
         manifest: with the findings of every check and the batch certificate; without files.
         samples: golden ones.
-        subject: what the checks looked at.
+        subject: what the checks of the torch model looked at; its file is in float32.
     """
 
     model: onnx.ModelProto
@@ -75,6 +80,8 @@ def examine(
     metric: NamedMetric | None = None,
     recalibrate: bool = False,
     lower_group_norm: bool = False,
+    precision: Precision | None = None,
+    max_loss: float | None = None,
     source: str | None = None,
     checkpoint_sha256: str | None = None,
     progress: Progress | None = None,
@@ -100,6 +107,8 @@ def examine(
         recalibrate: re-estimate batch norm statistics from the reference inputs and export that
             copy; a finding has the gap between the modes before and after.
         lower_group_norm: write GroupNormalization as primitives, for other servers.
+        precision: of the file: fp16 for GPUs, int8 for CPUs; as the model has it if left out.
+        max_loss: what a narrower precision may lose, as part of each output's largest value.
         source: what is exported, for the record; the model's class if left out.
         checkpoint_sha256: of the file that the weights came from.
         progress: told of each stage.
@@ -137,7 +146,15 @@ def examine(
         samples = golden_samples(
             source_model.eager, source_model.call, source_model.example, subject.references
         )
-    opened = open_model(subject.file)
+    narrowed = None
+    if precision is not None:
+        say(f"convert to {precision}")
+        narrowed = narrow(subject, precision, max_loss)
+    elif max_loss is not None:
+        raise InputsInvalid("max_loss belongs to a precision: fp16 or int8.")
+    file = subject.file if narrowed is None else narrowed.file
+    is_lowered = has_node(subject.file, (GROUP_NORM,)) and not has_node(file, (GROUP_NORM,))
+    opened = open_model(file)
     manifest = Manifest(
         name=name,
         version=version,
@@ -148,15 +165,16 @@ def examine(
         provenance=_provenance(source_model, opset=opset, source=source, digest=checkpoint_sha256),
         norms=subject.norms,
         findings=(),
-        tolerances=sample_tolerances(subject.proof),
+        tolerances=sample_tolerances(subject.proof) if narrowed is None else narrowed.tolerances,
         batch_dependent=subject.converted.batch_dependent,
         allowed=tuple(sorted(allow)),
-        group_norm="lowered" if lower_group_norm else "standard",
+        group_norm="lowered" if lower_group_norm or is_lowered else "standard",
+        conversion=None if narrowed is None else narrowed.conversion,
     )
-    certificate, of_file = _check_file(subject.file, manifest, samples, say)
-    findings = of_torch + of_file
+    certificate, of_file = _check_file(file, manifest, samples, say)
+    findings = of_torch + of_file + (() if narrowed is None else narrowed.findings)
     return Examination(
-        model=subject.file,
+        model=file,
         manifest=manifest.model_copy(update={"findings": findings, "certificate": certificate}),
         samples=samples,
         subject=subject,
@@ -200,7 +218,7 @@ def _require_names(name: str, version: int, allow: Collection[str]) -> None:
         ) from err
     if version < 1:
         raise InputsInvalid(f"version {version} is less than 1.")
-    known = sorted({*TORCH_CHECKS.checks, *file_checks.checks()})
+    known = sorted({*TORCH_CHECKS.checks, *file_checks.checks(), PRECISION_LOSS, PRECISION_PARITY})
     unknown = sorted(set(allow).difference(known))
     if unknown:
         raise InputsInvalid(

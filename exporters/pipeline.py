@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from bundle import Bundle, BundleExists, write_bundle
+from bundle.precision import Precision
 from exporters.calls import Example
 from exporters.convert import DEFAULT_OPSET
 from exporters.dimensions import DynamicShapes
@@ -36,6 +37,8 @@ def export(
     metric: NamedMetric | None = None,
     recalibrate: bool = False,
     lower_group_norm: bool = False,
+    precision: Precision | None = None,
+    max_loss: float | None = None,
     source: str | None = None,
     checkpoint_sha256: str | None = None,
     overwrite: bool = False,
@@ -63,6 +66,11 @@ def export(
         recalibrate: re-estimate batch norm statistics from the reference inputs and export that
             copy; a finding has the gap between the modes before and after.
         lower_group_norm: write GroupNormalization as primitives, for other servers.
+        precision: of the file: fp16 for GPUs (on a CPU it is no faster), int8 for CPUs, which takes
+            `reference_inputs`; as the model has it if left out. The file is proved in float32
+            first, then converted and compared with float64 again.
+        max_loss: what a narrower precision may lose, as part of each output's largest value: 0.01
+            in fp16 and 0.05 in int8 if left out.
         source: what is exported, for the record; the model's class if left out.
         checkpoint_sha256: of the file that the weights came from.
         overwrite: replace the version if it exists.
@@ -90,6 +98,8 @@ def export(
         metric=metric,
         recalibrate=recalibrate,
         lower_group_norm=lower_group_norm,
+        precision=precision,
+        max_loss=max_loss,
         source=source,
         checkpoint_sha256=checkpoint_sha256,
         progress=progress,

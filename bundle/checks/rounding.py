@@ -5,7 +5,7 @@ model itself with every weight and every input moved by one unit in the last pla
 amplifies that amplifies its own rounding as much.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import ml_dtypes
@@ -15,6 +15,7 @@ from onnx import numpy_helper
 
 from bundle.checks.subject import Feeds, Subject
 from bundle.comparison import FLOOR_ULPS, Tolerance, derive_tolerance
+from bundle.manifest import Manifest
 from bundle.tensors import Datatype
 
 __all__ = ["rounding_tolerances"]
@@ -31,7 +32,8 @@ def rounding_tolerances(
     """For each float output, how far two right answers may be apart.
 
     Args:
-        subject: its manifest's tolerances are taken where it has one.
+        subject: its manifest's tolerances are taken where it has one, unless they are those of a
+            narrower precision: whatever that loses, two runs of one file lose the same.
         feeds: what the model is tried with.
         answers: what it gave for each.
 
@@ -43,7 +45,7 @@ def rounding_tolerances(
     names = [
         name for name, array in answers[0].items() if Datatype.from_numpy(array.dtype).is_float
     ]
-    known = {} if subject.manifest is None else subject.manifest.tolerances
+    known = _proved(subject.manifest)
     moved = answers
     if not all(name in known for name in names):
         generator = np.random.default_rng(subject.seed)
@@ -61,6 +63,11 @@ def rounding_tolerances(
         )
         for name in names
     }
+
+
+def _proved(manifest: Manifest | None) -> Mapping[str, Tolerance]:
+    """The manifest's tolerances, unless they allow a precision's loss, which is no noise."""
+    return manifest.tolerances if manifest is not None and manifest.conversion is None else {}
 
 
 def _tolerance(

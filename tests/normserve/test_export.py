@@ -83,6 +83,29 @@ def test_a_factory_may_bring_its_real_inputs(package, tmp_path):
     assert folder.is_dir()
 
 
+def test_an_int8_bundle_is_exported_validated_and_served(package, tmp_path):
+    np.savez(tmp_path / "real.npz", input=np.random.default_rng(0).random((64, 4), np.float32))
+    result = export(f"{package}:build", "--reference", "real.npz", "--precision", "int8")
+    assert result.exit_code == 0, result.output
+    conversion = read_bundle(tmp_path / "model_repository/build/1").manifest.conversion
+    assert (conversion.precision, conversion.calibration_rows) == ("int8", 48)
+    validated = CliRunner().invoke(main, ["validate", "model_repository", "--json"])
+    assert validated.exit_code == 0, validated.output
+    assert '"as-served"' in validated.output
+
+
+def test_int8_needs_real_inputs_and_says_how_to_give_them(package):
+    result = export(f"{package}:build", "--precision", "int8")
+    assert result.exit_code == 1
+    assert "int8 takes reference_inputs (--reference)" in result.output
+
+
+def test_what_may_be_lost_is_a_part(package):
+    result = export(f"{package}:build", "--precision", "fp16", "--max-loss", "5")
+    assert result.exit_code == 2
+    assert "--max-loss" in result.output
+
+
 def test_a_file_that_holds_no_arrays_is_refused(package, tmp_path):
     (tmp_path / "wrong.npz").write_bytes(b"nothing")
     result = export(f"{package}:build", "--reference", "wrong.npz")

@@ -3,8 +3,8 @@
 Explained in ``docs/checks/optimization-parity.md``.
 """
 
+from bundle.checks.coarse import ways_tolerances
 from bundle.checks.parity import feeds_of, finding, parity
-from bundle.checks.rounding import rounding_tolerances
 from bundle.checks.subject import Subject
 from bundle.manifest import Finding
 
@@ -21,7 +21,7 @@ def check(subject: Subject) -> Finding:
     """
     plain, optimized = subject.open(optimize=False), subject.open()
     feeds = feeds_of(subject, plain)
-    tolerances = rounding_tolerances(subject, feeds, [optimized.run(feed) for feed in feeds])
+    tolerances = ways_tolerances(subject, feeds, [optimized.run(feed) for feed in feeds])
     return finding(
         NAME,
         parity(plain.run, optimized.run, feeds, tolerances),

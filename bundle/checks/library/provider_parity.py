@@ -9,14 +9,14 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from bundle.checks.coarse import ways_tolerances
 from bundle.checks.parity import feeds_of, worst_of
-from bundle.checks.rounding import rounding_tolerances
 from bundle.checks.subject import Feeds, Subject
 from bundle.comparison import OutputComparison, Tolerance, compare
 from bundle.errors import ModelInvalid, PlacementRefused, ProviderUnavailable, RunFailed
 from bundle.manifest import Finding
 from bundle.precision.float64 import Float64Model
-from bundle.precision.tolerance import FLOOR_STEPS, TF32_ERRORS, coarsest
+from bundle.precision.tolerance import TF32_ERRORS
 from bundle.providers import CPU, CUDA, OPENVINO, available_providers
 from bundle.tensors import Datatype
 
@@ -90,7 +90,7 @@ def findings(subject: Subject, opened: Mapping[str, Runs]) -> tuple[Finding, ...
     served = subject.open()
     feeds = feeds_of(subject, served)[:_INPUTS]
     # not from the providers under examination: what is wrong must not widen its own tolerance
-    tolerances = _tolerances(subject, feeds, [served.run(feed) for feed in feeds])
+    tolerances = ways_tolerances(subject, feeds, [served.run(feed) for feed in feeds])
     first = next(iter(opened.values()))
     answers = [first.run(feed) for feed in feeds]
     try:
@@ -108,23 +108,6 @@ def findings(subject: Subject, opened: Mapping[str, Runs]) -> tuple[Finding, ...
         in_doubt = runs is first and (_is_proven(subject) or judged.relative <= _DOUBT)
         found.append(_finding(judged, in_doubt=in_doubt))
     return tuple(found)
-
-
-def _tolerances(
-    subject: Subject, feeds: Sequence[Feeds], answers: Sequence[Feeds]
-) -> dict[str, Tolerance]:
-    """Of rounding; of a few steps too, where the graph itself is of a coarser precision."""
-    tolerances = rounding_tolerances(subject, feeds, answers)
-    precision = coarsest(subject.proto())
-    if precision is None:
-        return tolerances
-    return {
-        name: tolerance.widened(
-            FLOOR_STEPS * precision.epsilon * max(_scale(answer[name]) for answer in answers),
-            f"{FLOOR_STEPS:g} steps of {precision} at the largest value, which the graph rounds to",
-        )
-        for name, tolerance in tolerances.items()
-    }
 
 
 def _reference(

@@ -1,3 +1,4 @@
+import importlib
 from collections import Counter
 
 import numpy as np
@@ -5,6 +6,8 @@ import onnx
 import pytest
 
 from bundle import Datatype, InputInvalid, ModelInvalid, open_model
+from bundle.certificate import Verdict
+from bundle.checks import Subject, certify
 from bundle.precision import Precision, kept_nodes, variant
 from bundle.precision.narrowing import narrowed
 from tests.bundle.checks.texts import normal, parse
@@ -185,3 +188,22 @@ def test_a_model_without_products_is_refused_for_int8():
     model = parse("(float[b, 4] x) => (float[b, 4] y) { y = Relu (x) }")
     with pytest.raises(ModelInvalid, match="no Conv"):
         variant(model, Precision.INT8, [inputs(1, 4)])
+
+
+def test_a_dynamically_quantized_model_gets_no_certificate(tmp_path):
+    """One scale for the whole batch: ONNX Runtime's own tool makes it, and nobody may batch it."""
+    tools = importlib.import_module("onnxruntime.quantization")
+    source, target = tmp_path / "float.onnx", tmp_path / "dynamic.onnx"
+    onnx.save_model(perceptron(), source)
+    tools.quant_pre_process(source, source, skip_symbolic_shape=True)
+    tools.quantize_dynamic(source, target, weight_type=tools.QuantType.QInt8)
+    certificate = certify(Subject(model=target))
+    assert certificate.verdict is Verdict.DEPENDENT
+    assert not certificate.allows_batching
+    assert certificate.operator.op_type == "DynamicQuantizeLinear"
+
+
+def test_a_statically_quantized_model_gets_a_certificate():
+    feeds = (inputs(8, 16),)
+    converted = variant(perceptron(), Precision.INT8, feeds)
+    assert certify(Subject(model=converted, inputs=feeds)).allows_batching
