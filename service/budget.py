@@ -66,8 +66,12 @@ class Budget:
         return wanted or self.cores.whole
 
     def share_of(self, threads: int) -> int:
-        """What a run of so many threads takes of `most_threads`: all of it, at most."""
-        return min(threads, self.most_threads)
+        """What a run of so many threads takes of `most_threads`.
+
+        All of it, at most; and what the usual run takes, at least, so that there are never more
+        than `runs`.
+        """
+        return min(max(threads, self.threads), self.most_threads)
 
     def runs_of(self, threads: int) -> int:
         """Runs of so many threads that there may be at the same time; at least 1."""

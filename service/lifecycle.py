@@ -173,12 +173,11 @@ class Service:
 
 
 def _workshop(settings: Settings, zygote: Zygote | None, budget: Budget) -> Workshop:
-    most = budget.most_threads  # a model may take fewer threads a run than the others
     if zygote is None:
-        return ThreadWorkshop(at_once=most, spinning=budget.spinning)
+        return ThreadWorkshop(at_once=budget.runs, spinning=budget.spinning)
     return ProcessWorkshop(
         zygote,
-        at_once=most,
+        at_once=budget.runs,
         load_timeout_s=settings.load_timeout_s,
         run_timeout_s=settings.run_timeout_s,
         load_bytes=settings.load_memory_bytes,

@@ -132,7 +132,7 @@ def _model(settings: Settings, name: str) -> TunedModel:
 def _workshop(settings: Settings, limits: Limits) -> Iterator[Workshop]:
     """What the service opens its models in."""
     with ExitStack() as stack:
-        most = limits.budget.most_threads
+        most = limits.budget.runs
         workshop: Workshop
         if settings.isolation == "thread":
             workshop = ThreadWorkshop(at_once=most, spinning=limits.budget.spinning)

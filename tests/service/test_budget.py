@@ -65,6 +65,11 @@ def test_a_model_has_as_many_runs_as_its_threads_leave_room_for():
     assert [made.share_of(threads) for threads in (1, 3, 8, 20)] == [1, 3, 8, 8]
 
 
+def test_there_are_no_more_runs_than_were_asked_for_however_few_threads_a_model_wants():
+    made = budget(cores=8, concurrent_runs=2)
+    assert [made.runs_of(threads) for threads in (1, 4, 8)] == [2, 2, 1]
+
+
 def test_one_run_at_a_time_is_one_run_whatever_a_model_asks_for():
     made = budget(cores=8, concurrent_runs=1, threads=1)
     assert made.runs_of(made.threads_of(4)) == 1
