@@ -2,7 +2,7 @@
 ARG BASE_IMAGE=python:3.11-slim
 
 FROM ${BASE_IMAGE} AS build
-# "cpu", or "gpu" with a BASE_IMAGE that has CUDA and cuDNN (deploy/docker-compose.gpu.yml)
+# "cpu"; "openvino"; or "gpu" with a BASE_IMAGE that has CUDA and cuDNN (deploy/docker-compose.gpu.yml)
 ARG RUNTIME=cpu
 WORKDIR /src
 RUN python3 -m venv /opt/normserve

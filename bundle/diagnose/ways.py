@@ -149,4 +149,4 @@ def _on_threads(model: onnx.ModelProto) -> OpenModel:
 
 
 def _on_cuda(model: onnx.ModelProto) -> OpenModel:
-    return open_model(model, policy=ProviderPolicy.CUDA)
+    return open_model(model, policy=ProviderPolicy("prefer:cuda"))
