@@ -84,12 +84,13 @@ class RecordedRuns:
         shapes = tuple(sorted((name, array.shape) for name, array in feeds.items()))
         recording = self._recordings.get(shapes)
         if recording is None:
-            if len(self._recordings) == self._most:
+            is_empty = any(not array.size for array in feeds.values())
+            if is_empty or len(self._recordings) == self._most:
                 return self._unrecorded.run(feeds, wanted, options)
             recording = self._record(feeds)
             self._recordings[shapes] = recording
         for name, array in feeds.items():
-            recording.inputs[name].update_inplace(array)
+            recording.inputs[name].update_inplace(np.asarray(array, order="C"))
         results = dict(zip(recording.outputs, self._play(recording, options), strict=True))
         return [results[name] for name in wanted]
 

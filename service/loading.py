@@ -9,10 +9,9 @@ they may be.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -21,23 +20,16 @@ from bundle import (
     MODEL,
     BundleError,
     Manifest,
-    OutputComparison,
     ProviderPolicy,
-    Sample,
     VersionFolder,
     read_bundle,
-    read_samples,
-    replay,
 )
 from bundle.checks import Subject
-from bundle.policy import DEVICE_MEMORY
 from service.batching import Batchers
-from service.batching.buckets import bucket
 from service.budget import Budget
 from service.consistency import Consistency, Examiner, Exported, Golden, Placement, Source
 from service.consistency.source import manifest_sha256
-from service.engine import Engine, Opened, Workshop
-from service.engine.padding import PaddedEngine
+from service.engine import Opened, Workshop
 from service.errors import EngineFailed, LoadFailed
 from service.model_config import read_labels
 from service.model_options import ModelOptions, fit_tensors, not_honoured, read_options
@@ -47,7 +39,8 @@ from service.repository import PlannedVersion
 from service.repository.stamps import FileStamps, file_stamps
 from service.share import Share
 from service.signature import Signature
-from service.warming import most_rows_of, warm
+from service.verification import golden_samples, require_tensors, verify
+from service.warming import in_known_sizes, most_rows_of, warm
 
 __all__ = ["Loader"]
 
@@ -144,16 +137,21 @@ class Loader:
                 raise LoadFailed(f"the manifest has no tolerance for output '{spec.name}'")
         opened = self._open(bundle.model_path, attempt)
         try:
-            _require_tensors(opened, manifest)
-            samples = _samples(folder, manifest)
-            most = self._most_rows(manifest, attempt.options)
-            golden = _try(opened, manifest, samples, most=most)
+            require_tensors(opened, manifest)
+            samples = golden_samples(folder, manifest)
+
+            def verify_and_warm(another: Opened) -> Golden:
+                golden = verify(another, manifest, samples)
+                warm(another, manifest, samples, most=self._most_rows(manifest, attempt.options))
+                return golden
+
+            golden = verify_and_warm(opened)
             return self._serve(
                 attempt,
                 opened,
                 manifest=manifest,
                 golden=golden,
-                trial=lambda another: _try(another, manifest, samples, most=most),
+                trial=verify_and_warm,
                 properties={
                     "verified": "true",
                     "golden_samples": str(golden.samples),
@@ -253,7 +251,12 @@ class Loader:
             version=folder.version,
             signature=signature,
             runner=self._batchers.batcher(
-                _prepared(engine, opened, consistency, most=self._most_rows(manifest, options)),
+                in_known_sizes(
+                    engine,
+                    opened,
+                    most=self._most_rows(manifest, options),
+                    is_allowed=lambda: consistency.batching.allowed,
+                ),
                 threads=share.busy,
                 rows=lambda: consistency.batching.rows,
                 plan=options.plan,
@@ -297,61 +300,6 @@ class Loader:
         )
 
 
-def _prepared(engine: Engine, opened: Opened, consistency: Consistency, *, most: int) -> Engine:
-    """The engine, for sizes of batches that its device knows already."""
-    if opened.provider not in DEVICE_MEMORY:
-        return engine
-
-    def size(rows: int) -> int:
-        return bucket(rows, most) if consistency.batching.allowed else rows
-
-    return PaddedEngine(engine, size=size)
-
-
-def _try(opened: Opened, manifest: Manifest, samples: Sequence[Sample], *, most: int) -> Golden:
-    """Verify a bundle, and prepare its device for the batches that it will be asked for."""
-    golden = _verify(opened, manifest, samples)
-    if opened.provider in DEVICE_MEMORY:
-        warm(opened, manifest, samples, most=most)
-    return golden
-
-
-def _samples(folder: VersionFolder, manifest: Manifest) -> tuple[Sample, ...]:
-    samples = read_samples(folder.path, manifest.inputs, manifest.outputs)
-    if not samples:
-        raise LoadFailed("the bundle has no golden sample to verify it with")
-    return samples
-
-
-def _require_tensors(opened: Opened, manifest: Manifest) -> None:
-    if (opened.inputs, opened.outputs) != (manifest.inputs, manifest.outputs):
-        raise LoadFailed(
-            f"the manifest declares {_tensors(manifest)}; the model file has {_tensors(opened)}"
-        )
-
-
-def _verify(opened: Opened, manifest: Manifest, samples: Sequence[Sample]) -> Golden:
-    """Run the golden samples of a bundle again.
-
-    Raises:
-        LoadFailed: a sample does not agree.
-    """
-    comparisons = replay(opened, samples, manifest.tolerances)
-    failed = next((c for c in comparisons if not c.passed), None)
-    if failed is not None:
-        raise LoadFailed(
-            f"output '{failed.name}' does not agree with its golden sample on"
-            f" {opened.provider}: {failed.reason.rstrip('.')}"
-        )
-    return Golden(
-        samples=len(samples), max_abs_error=_worst(comparisons), replayed=datetime.now(UTC)
-    )
-
-
-def _worst(comparisons: Sequence[OutputComparison]) -> float:
-    return max((c.max_abs_error for c in comparisons if c.max_abs_error is not None), default=0.0)
-
-
 def _without_paths(error: Exception, folder: VersionFolder) -> str:
     """What went wrong, with the model's folder where the path to it on this machine would be."""
     home = folder.path.parent.parent
@@ -359,8 +307,3 @@ def _without_paths(error: Exception, folder: VersionFolder) -> str:
     for prefix in {str(home), str(home.resolve()), str(home.absolute())}:
         said = said.replace(f"{prefix}/", "")
     return said
-
-
-def _tensors(of: Manifest | Opened) -> str:
-    inputs, outputs = ("; ".join(map(str, specs)) for specs in (of.inputs, of.outputs))
-    return f"[{inputs}] → [{outputs}]"

@@ -40,6 +40,19 @@ def test_the_first_sets_of_shapes_are_recorded_and_others_run_all_the_same(runs)
     assert runs.recorded == 2
 
 
+def test_no_rows_at_all_are_not_recorded(runs):
+    (total,) = runs.run(feeds(0), ["s"], None)
+    assert total.shape == (0, 3)
+    assert runs.recorded == 0
+
+
+def test_inputs_that_are_not_contiguous_are_played(runs):
+    wide = np.arange(24, dtype=np.float32).reshape(4, 6)
+    for _ in range(2):
+        (total,) = runs.run({"a": wide[:, ::2], "b": wide[:, 1::2]}, ["s"], None)
+        np.testing.assert_array_equal(total, wide[:, ::2] + wide[:, 1::2])
+
+
 def test_answers_stay_what_they_were_when_the_recording_is_played_again(runs):
     first = runs.run(feeds(4, 1), ["s"], None)[0]
     before = first.copy()
