@@ -24,6 +24,7 @@ from exporters.errors import (
     StatisticsInvalid,
     StuckInTraining,
     VerificationFailed,
+    WeightsInvalid,
 )
 from exporters.examination import Examination, Progress, examine
 from exporters.factory import resolve_factory
@@ -52,6 +53,7 @@ __all__ = [
     "StatisticsInvalid",
     "StuckInTraining",
     "VerificationFailed",
+    "WeightsInvalid",
     "examine",
     "export",
     "load_checkpoint",

@@ -5,6 +5,7 @@ Reads safetensors and what ``torch.load(weights_only=True)`` reads. Not for: mak
 
 import hashlib
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,8 @@ __all__ = ["load_checkpoint"]
 _TORCH_SUFFIXES = frozenset({".pt", ".pth", ".bin", ".ckpt"})
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _SHOWN = 5
+_UNSAFE = re.compile(r"GLOBAL ([\w.]+)|(?:operand|opcode|instruction)s? (\d+)", re.IGNORECASE)
+"""What torch names of what it did not want to load."""
 
 
 def load_checkpoint(module: nn.Module, path: Path) -> str:
@@ -90,9 +93,11 @@ def _unwrap(loaded: object) -> dict[str, torch.Tensor] | None:
 
 
 def _unsafe_part(error: Exception) -> str:
-    """The line of torch's message that names what it did not want to load."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if "GLOBAL" in line or "class" in line), first_line(error))
+    """What torch did not want to load; not its advice, which is to load it all the same."""
+    named = _UNSAFE.search(str(error))
+    if named is None:
+        return type(error).__name__
+    return named[1] or f"pickle's instruction {named[2]}"
 
 
 def _require_fit(module: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -107,12 +112,26 @@ def _require_fit(module: nn.Module, state: Mapping[str, torch.Tensor], path: Pat
         if isinstance(wanted[key], torch.Tensor) and state[key].shape != wanted[key].shape
     }
     problems.append((f"of another shape {_some(mismatched)}", mismatched))
+    strange = {
+        f"{key} {_kind(state[key])} for {_kind(wanted[key])}"
+        for key in state.keys() & wanted.keys()
+        if isinstance(wanted[key], torch.Tensor) and _kind(state[key]) != _kind(wanted[key])
+    }
+    problems.append((f"of another kind {_some(strange)}", strange))
     said = [text for text, keys in problems if keys]
     if said:
         raise CheckpointInvalid(
             f"'{path}' does not fit {type(module).__name__}: {'; '.join(said)}. It has to have all"
             " of the model's tensors and no others."
         )
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    """What must be the same, or values would be lost; floats of any width are one kind."""
+    dtype = "float" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_meta:
+        return f"{dtype} without data"
+    return dtype if tensor.layout is torch.strided else f"sparse {dtype}"
 
 
 def _some(keys: "set[str]") -> str:

@@ -16,6 +16,7 @@
     │   ├── StuckInTraining     a layer never leaves training mode, and differs in it
     │   ├── RandomAtInference   a layer draws random numbers at inference
     │   ├── StatisticsInvalid   running statistics that are not finite
+    │   ├── WeightsInvalid      weights that are no numbers
     │   └── StateChanges        an output depends on a buffer that each call changes
     ├── ConversionFailed        torch.export or the ONNX converter gave up
     ├── VerificationFailed      ONNX Runtime does not run the file as torch runs the model
@@ -48,6 +49,7 @@ __all__ = [
     "StatisticsInvalid",
     "StuckInTraining",
     "VerificationFailed",
+    "WeightsInvalid",
     "first_line",
 ]
 
@@ -128,6 +130,10 @@ class StatisticsInvalid(ModelRefused):
     """Running statistics that are not finite, or a variance that has no square root."""
 
     check = "running-statistics"
+
+
+class WeightsInvalid(ModelRefused):
+    """Weights that are no numbers (NaN): what they reach is none either."""
 
 
 class StateChanges(ModelRefused):

@@ -17,6 +17,7 @@ from exporters.errors import (
     StateChanges,
     StatisticsInvalid,
     StuckInTraining,
+    WeightsInvalid,
 )
 from exporters.program import (
     argument,
@@ -50,11 +51,13 @@ def require_sound(
         RandomAtInference: a layer draws random numbers.
         BatchStatistics: a layer uses statistics of the batch.
         StatisticsInvalid: running statistics that are not finite.
+        WeightsInvalid: weights that are no numbers.
         StuckInTraining: a layer does not use its running statistics, because it never leaves
             training mode.
     """
     _require_no_random_numbers(program, model)
     _require_finite_statistics(program)
+    _require_numbers(program)
     _require_eval_instance_norms(program, model)
     data = data_nodes(program)
     layers: dict[str, str] = {}
@@ -162,6 +165,21 @@ def _require_finite_statistics(program: ExportedProgram) -> None:
                     " again from calibration data, or load a sound checkpoint.",
                     layers=(name,),
                 )
+
+
+def _require_numbers(program: ExportedProgram) -> None:
+    bad = {
+        strip_scope(name): int(torch.isnan(weight).sum())
+        for name, weight in program.named_parameters()
+        if torch.isnan(weight).any()
+    }
+    if bad:
+        said = ", ".join(f"{count} of '{name}'" for name, count in bad.items())
+        raise WeightsInvalid(
+            f"weights that are NaN: {said}. Every answer that they reach would be NaN; load a sound"
+            " checkpoint (was training stable?).",
+            layers=tuple(dict.fromkeys(name.rpartition(".")[0] for name in bad)),
+        )
 
 
 def _require_eval_instance_norms(program: ExportedProgram, model: nn.Module) -> None:

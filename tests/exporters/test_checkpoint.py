@@ -99,3 +99,44 @@ def test_what_is_no_checkpoint_is_refused(name, content, said, tmp_path):
 def test_a_file_of_something_else_than_weights_is_refused(tmp_path):
     with pytest.raises(CheckpointInvalid, match="holds a list; a checkpoint is a state_dict"):
         load_checkpoint(nn.Linear(3, 2), save([torch.ones(1)], tmp_path / "w.pt"))
+
+
+@pytest.mark.parametrize(
+    ("strange", "said"),
+    [
+        (lambda w: w.to(torch.int64), "int64 for float"),
+        (lambda w: w.to(torch.complex64), "complex64 for float"),
+        (lambda w: w.to_sparse(), "sparse float for float"),
+        (lambda w: w.to("meta"), "float without data for float"),
+    ],
+)
+def test_tensors_of_another_kind_are_refused_before_anything_is_loaded(
+    strange, said, weights, tmp_path
+):
+    module = nn.Linear(3, 2)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    path = save({**weights, "weight": strange(weights["weight"])}, tmp_path / "w.pt")
+
+    with pytest.raises(CheckpointInvalid, match=f"of another kind weight {said}"):
+        load_checkpoint(module, path)
+
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_floats_of_another_width_are_taken(dtype, weights, tmp_path):
+    module = nn.Linear(3, 2)
+
+    load_checkpoint(module, save({n: w.to(dtype) for n, w in weights.items()}, tmp_path / "w.pt"))
+
+    assert torch.allclose(module.weight, weights["weight"], atol=1e-2)
+
+
+def test_what_is_refused_is_named_without_advice_to_load_it_all_the_same(weights, tmp_path):
+    path = save({**weights, "config": Opaque()}, tmp_path / "w.pt")
+
+    with pytest.raises(CheckpointInvalid) as caught:
+        load_checkpoint(nn.Linear(3, 2), path)
+
+    assert "weights_only" not in str(caught.value)
+    assert "safe_globals" not in str(caught.value)

@@ -10,6 +10,7 @@ from exporters.errors import (
     StateChanges,
     StatisticsInvalid,
     StuckInTraining,
+    WeightsInvalid,
 )
 from tests.exporters.networks import (
     ConvNet,
@@ -29,6 +30,13 @@ PIXELS, ROWS = torch.randn(2, 3, 8, 8), torch.randn(2, 3)
 def broken_statistics(buffer, value):
     model = Inside(nn.BatchNorm1d(3))
     getattr(model.body[1], buffer)[1] = value
+    return model
+
+
+def broken_weight():
+    model = Inside(nn.Linear(3, 3))
+    with torch.no_grad():
+        model.body[1].weight[1, 2] = float("nan")
     return model
 
 
@@ -100,6 +108,7 @@ class RandomDepth(nn.Module):
             "body.1",
             "'body.1.running_var' is -1 in channel 1",
         ),
+        (broken_weight(), ROWS, WeightsInvalid, "body.1", "1 of 'body.1.weight'"),
         (Inside(Counter(shown=True)), ROWS, StateChanges, "body.1", "'body.1.calls'"),
     ],
 )
