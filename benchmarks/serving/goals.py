@@ -15,7 +15,7 @@ from normserve.bench.shots import GRPC, HTTP_BINARY, HTTP_JSON
 
 __all__ = ["Verdict", "load_of", "table", "verdicts"]
 
-_SLOW_MS = 3.0
+_SLOW_MS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,13 @@ def _throughput(results: Results) -> Iterator[Verdict]:
 
 def _of_slow(network: OfNetwork) -> Iterator[Verdict]:
     bare = [each.per_s for each in network.bare]
+    alone_ms = median(each.alone_ms for each in network.bare)
     for form, goal in ((HTTP_BINARY, 0.95), (GRPC, 0.95), (HTTP_JSON, 0.8)):
         rates = [load.per_s for load in load_of(network.rows, form, 16).loads]
         ratios = [rate / alone for rate, alone in zip(rates, bare, strict=True)]
         yield _at_least(
-            f"{network.network}: {form} at concurrency 16, of the best loop of the runtime alone",
+            f"{network.network} ({alone_ms:.1f} ms): {form} at concurrency 16, of the best loop of"
+            " the runtime alone",
             ratios,
             goal,
         )

@@ -31,7 +31,8 @@ is compared took turns; the least and the most are in parentheses, and all round
 - **NormServe** is `normserve serve` as it comes, which has established at an earlier start which
   requests may share runs.
 
-Both servers log each request, as they do by default, into a file. Every answer was held against the
+The load comes from the same cores; h2load needs some 50 µs of processor time for a request. Both
+servers log each request, as they do by default, into a file. Every answer was held against the
 runtime's before anything was timed. Networks have random weights and the shapes of well-known ones.
 Processor time is that of all of a server's processes. Memory is theirs too, what they share counted
 once: the sum of their PSS, if nobody else ran on the machine."""

@@ -33,7 +33,7 @@ class Scale:
     rounds: int = 5
     seconds: float = 1.0
     networks: tuple[str, ...] = ("mlp", "resnet", "bert", "resnet50")
-    slow_seconds: float = 3.0
+    slow_seconds: float = 2.5
     bare_seconds: float = 0.15
     decodings: int = 5
     overload_seconds: float = 4.0
@@ -42,7 +42,7 @@ class Scale:
     kills: int = 20
     mixed_requests: int = 100_000
     samples: int = 10
-    sizes: tuple[int, ...] = (10_000, 1_000_000, 25_000_000)
+    sizes: tuple[int, ...] = (10_000, 1_000_000, 10_000_000)
     rows: tuple[int, ...] = (1, 4, 16, 64)
     models: tuple[int, ...] = (1, 10, 100)
 

@@ -83,7 +83,7 @@ def _measure(network: str, run: Run) -> OfNetwork:
                     served.run, {"x": served.row}, is_batchable=True, seconds=run.scale.bare_seconds
                 )
             )
-            empty.append(measure(theirs.target, EMPTY, concurrency=1, seconds=min(seconds, 1.0)))
+            empty.append(measure(theirs.target, EMPTY, concurrency=1, seconds=min(seconds, 0.5)))
             for (form, concurrency), found in loads.items():
                 server, shot = entries[form]
                 found.append(

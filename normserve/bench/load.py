@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from normserve.bench.processes import ProcessTree
-from normserve.bench.shots import Shot, Target
+from normserve.bench.shots import Refused, Shot, Target
 
 __all__ = ["FAILED", "Answers", "Load", "fire", "generator", "measure"]
 
@@ -27,6 +27,7 @@ FAILED = -1
 
 _CLIENT = Path(__file__).with_name("client.py")  # not as a module: that would import the package
 _OK = 200
+_PATIENCE_S = 300.0
 _WARM_UP_S = 0.3
 
 
@@ -155,6 +156,9 @@ def fire(
         seconds: how long; what is not answered then does not count.
         requests: how many, over all connections, where it is not a matter of time.
         each_per_s: requests a second and connection, at most; as many as it can if left out.
+
+    Raises:
+        Refused: the server leaves requests without an answer for minutes.
     """
     with tempfile.TemporaryDirectory(prefix="normserve-bench-") as name:
         folder = Path(name)
@@ -165,7 +169,16 @@ def fire(
             command, given = _h2load(target, shot, limits, folder, log), None
         else:
             command, given = _own(target, shot, limits, folder, log)
-        subprocess.run(command, check=True, capture_output=True, input=given)  # noqa: S603
+        try:
+            subprocess.run(  # noqa: S603 - the generator
+                command,
+                check=True,
+                capture_output=True,
+                input=given,
+                timeout=_PATIENCE_S + (seconds or 0),
+            )
+        except subprocess.TimeoutExpired as err:
+            raise Refused(f"requests to {shot.path} are not answered any more") from err
         return _read(log)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -139,6 +141,12 @@ def test_command_lines_that_cannot_be_are_refused(arguments, said):
     result = call("m", *arguments)
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_it_needs_no_extra():
+    code = "import sys, normserve.bench; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"tritonclient", "httpx", "aiohttp", "torch", "gevent"} & set(done.stdout.split())
 
 
 def test_a_model_that_is_not_there_is_told(repository):
