@@ -18,7 +18,7 @@ from bundle.errors import ModelInvalid, PlacementRefused, ProviderUnavailable
 from bundle.lowering import GROUP_NORM, INSTANCE_NORM, has_node, lower_normalizations
 from bundle.model import OpenModel
 from bundle.openvino_forms import rewrite_for_openvino
-from bundle.placement import Placement
+from bundle.placement import Placement, named
 from bundle.policy import Demand
 from bundle.provider_options import engine_options, forbid_tf32
 from bundle.providers import (
@@ -39,8 +39,6 @@ __all__ = ["OpenModel", "Placement", "open_model"]
 _EXTERNAL_DATA_FOLDER: Final = "session.model_external_initializers_file_folder_path"
 _RECORD_PLACEMENT: Final = "session.record_ep_graph_assignment_info"
 _PROTOBUF_LIMIT: Final = 2**31 - 1
-_MOST_NAMED: Final = 5
-"""Nodes in a message."""
 _LEVELS: Final = {
     GraphLevel.ALL: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
     GraphLevel.EXTENDED: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
@@ -159,13 +157,9 @@ def _require_placed(placement: Placement, policy: ProviderPolicy) -> None:
     astray = placement.heavy_elsewhere(policy.provider)
     if not astray:
         return
-    named = ", ".join(f"{node.op_type} '{node.name}'" for node in astray[:_MOST_NAMED])
-    more = f" and {len(astray) - _MOST_NAMED} more" if len(astray) > _MOST_NAMED else ""
-    where = ", ".join(dict.fromkeys(node.provider for node in astray))
     raise PlacementRefused(
-        f"provider policy '{policy}' requires {policy.provider} for every node that is not light,"
-        f" and ONNX Runtime runs {named}{more} on {where}; choose 'prefer:{policy}' to allow that,"
-        " or 'cpu'."
+        f"provider policy '{policy}' requires {policy.provider} for every heavy node, and ONNX"
+        f" Runtime would run {named(astray)}; choose 'prefer:{policy}' to allow that, or 'cpu'."
     )
 
 

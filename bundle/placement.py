@@ -7,10 +7,11 @@ the copies of its tensors there and back. What is left to the CPU beside a GPU, 
 shapes, indices and constants: none of these operators.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["NodePlacement", "Placement", "is_heavy"]
+__all__ = ["NodePlacement", "Placement", "is_heavy", "named"]
 
 _PRODUCTS: Final = frozenset({
     "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "FusedConv", "FusedGemm",
@@ -31,6 +32,7 @@ _NORMALIZATIONS: Final = frozenset({
     "MeanVarianceNormalization", "RMSNormalization", "SimplifiedLayerNormalization",
     "SkipGroupNorm", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization",
 })  # fmt: skip
+_MOST_NAMED: Final = 5
 _HEAVY: Final = _PRODUCTS | _ATTENTION | _RECURRENCES | _NORMALIZATIONS
 
 
@@ -46,6 +48,13 @@ class NodePlacement:
     name: str
     op_type: str
     provider: str
+
+
+def named(nodes: Sequence[NodePlacement]) -> str:
+    """Nodes and where they run, in a message; the first of many."""
+    said = [f"{node.op_type} '{node.name}' on {node.provider}" for node in nodes[:_MOST_NAMED]]
+    more = len(nodes) - len(said)
+    return ", ".join(said) + (f" and {more} more" if more else "")
 
 
 @dataclass(frozen=True, slots=True)

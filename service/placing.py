@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from bundle.placement import named
 from service.engine import Opened
 
 __all__ = ["placement_properties", "warn_of_placement"]
@@ -28,11 +29,9 @@ def warn_of_placement(opened: Opened, *, model: str, version: int) -> None:
 
 
 def _unwanted(opened: Opened) -> Mapping[str, str]:
-    heavy = opened.placement.heavy_elsewhere(opened.provider)
+    placement = opened.placement
     said = {
-        "providers_passed_over": "; ".join(opened.placement.passed_over),
-        "heavy_nodes_elsewhere": ", ".join(
-            f"{node.op_type} '{node.name}' on {node.provider}" for node in heavy
-        ),
+        "providers_passed_over": "; ".join(placement.passed_over),
+        "heavy_nodes_elsewhere": named(placement.heavy_elsewhere(opened.provider)),
     }
     return {name: which for name, which in said.items() if which}

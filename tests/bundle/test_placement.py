@@ -1,7 +1,7 @@
 import pytest
 
 from bundle import NodePlacement, Placement
-from bundle.placement import is_heavy
+from bundle.placement import is_heavy, named
 from bundle.providers import CPU, CUDA
 
 PLACEMENT = Placement((
@@ -18,6 +18,13 @@ def test_nodes_are_counted_a_provider():
 def test_the_nodes_that_run_elsewhere_and_the_heavy_ones_among_them():
     assert [node.name for node in PLACEMENT.elsewhere(CUDA)] == ["n", "s"]
     assert [node.name for node in PLACEMENT.heavy_elsewhere(CUDA)] == ["n"]
+
+
+def test_the_first_of_many_nodes_are_named():
+    nodes = [NodePlacement(str(number), "Conv", CPU) for number in range(7)]
+    assert named(nodes[:1]) == f"Conv '0' on {CPU}"
+    assert named(nodes).endswith(f"Conv '4' on {CPU} and 2 more")
+    assert named([]) == ""
 
 
 @pytest.mark.parametrize(
