@@ -70,6 +70,19 @@ class DeviceRuns:
         options = options or onnxruntime.RunOptions()
         for key, entry in self._config.items():
             options.add_run_config_entry(key, entry)
+        try:
+            return self._bound(feeds, wanted, options)
+        except RuntimeError:
+            # a binding does not tell of which kind an error is: a plain run does, or it answers
+            results: list[Any] = self._session.run(list(wanted), feeds, options)
+            return results
+
+    def _bound(
+        self,
+        feeds: Mapping[str, np.ndarray],
+        wanted: Sequence[str],
+        options: onnxruntime.RunOptions,
+    ) -> list[Any]:
         binding = self._session.io_binding()
         for name, array in self._staged(feeds).items():
             binding.bind_ortvalue_input(name, to_value(array))

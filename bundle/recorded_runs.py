@@ -89,9 +89,10 @@ class RecordedRuns:
                 return self._unrecorded.run(feeds, wanted, options)
             recording = self._record(feeds)
             self._recordings[shapes] = recording
-        for name, array in feeds.items():
-            recording.inputs[name].update_inplace(np.asarray(array, order="C"))
-        results = dict(zip(recording.outputs, self._play(recording, options), strict=True))
+        try:
+            results = self._play(recording, feeds, options)
+        except RuntimeError:  # as in `DeviceRuns`
+            return self._unrecorded.run(feeds, wanted, options)
         return [results[name] for name in wanted]
 
     def _record(self, feeds: Mapping[str, np.ndarray]) -> _Recording:
@@ -111,14 +112,21 @@ class RecordedRuns:
             array.shape, array.dtype, kind, number
         )
 
-    def _play(self, recording: _Recording, options: onnxruntime.RunOptions | None) -> list[Any]:
+    def _play(
+        self,
+        recording: _Recording,
+        feeds: Mapping[str, np.ndarray],
+        options: onnxruntime.RunOptions | None,
+    ) -> dict[str, Any]:
+        for name, array in feeds.items():
+            recording.inputs[name].update_inplace(np.asarray(array, order="C"))
         options = options or onnxruntime.RunOptions()
         options.add_run_config_entry(GRAPH_ID, str(recording.number))
         recording.binding.synchronize_inputs()
         self._session.run_with_iobinding(recording.binding, options)
         recording.binding.synchronize_outputs()
-        results: list[Any] = recording.binding.copy_outputs_to_cpu()
-        return results
+        computed = recording.binding.copy_outputs_to_cpu()
+        return dict(zip(recording.outputs, computed, strict=True))
 
 
 def has_fixed_shapes(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:

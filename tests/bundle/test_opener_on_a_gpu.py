@@ -7,11 +7,14 @@ from onnx import TensorProto, helper
 from onnxruntime.capi import onnxruntime_pybind11_state as binding
 
 from bundle import (
+    InputInvalid,
+    Interrupt,
     ModelInvalid,
     PlacementRefused,
     ProviderPolicy,
     ProviderUnavailable,
     RunFailed,
+    RunInterrupted,
     open_model,
 )
 from bundle.providers import CPU, CUDA, TENSORRT
@@ -176,3 +179,23 @@ def test_engines_of_different_weights_do_not_share_a_folder(install, tmp_path, m
     folders = [each[TENSORRT]["trt_engine_cache_path"] for each in gpu.sessions]
     assert folders[0] == folders[1] != folders[2] == folders[3]
     assert len([*(tmp_path / "engines").iterdir()]) == 2
+
+
+@pytest.mark.parametrize("allowed", [{}, {"cuda_graphs": True}])
+def test_an_input_that_cannot_be_computed_is_refused_and_the_next_run_works(install, allowed):
+    install()
+    opened = open_model(dense(), policy=ProviderPolicy("cuda", **allowed))
+    for wrong in (np.zeros((2, 4), np.float32), np.zeros((2, 3, 1), np.float32)):
+        with pytest.raises(InputInvalid):
+            opened.run({"x": wrong})
+    assert opened.run({"x": ROWS})["y"].shape == (2, 2)
+
+
+@pytest.mark.parametrize("allowed", [{}, {"cuda_graphs": True}])
+def test_a_run_can_be_ended_from_outside(install, allowed):
+    install()
+    opened = open_model(dense(), policy=ProviderPolicy("cuda", **allowed))
+    interrupt = Interrupt()
+    interrupt.set()
+    with pytest.raises(RunInterrupted):
+        opened.run({"x": ROWS}, interrupt=interrupt)
