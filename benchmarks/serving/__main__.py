@@ -11,6 +11,7 @@ on.
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ _MOST_LOAD = 1.0
 def main() -> None:
     """Measure, write, print; exit status 1 where a part failed."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped
     console = Console(width=None if sys.stdout.isatty() else 132, highlight=False)
     path = arguments.output / "serving.json"
     chosen = [] if arguments.page else arguments.only or list(PARTS)

@@ -95,7 +95,8 @@ class Overload:
 def measure_overload(run: Run) -> Overload:
     """Measure, on the network whose requests are small and whose runs are not."""
     network = "bert" if "bert" in run.scale.networks else run.scale.networks[-1]
-    rounds, timeline = [], ()
+    rounds: list[OverloadRound] = []
+    timeline: tuple[Moment, ...] = ()
     with tempfile.TemporaryDirectory() as name:
         served = write(Path(name), network)
         examine(served, run)
