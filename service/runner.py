@@ -35,6 +35,14 @@ class Runner(Protocol):
 
     watch: Watch
 
+    def require_room(self) -> None:
+        """Whether a request would be taken now: asked before any work is done for it.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        ...
+
     def submit(
         self,
         inputs: Mapping[str, np.ndarray],

@@ -33,6 +33,17 @@ class Admission:
         self._gap_s = 0.0
         self._left_at = 0.0
 
+    def require_room(self) -> None:
+        """Whether a request could come in, if its inputs are small.
+
+        Raises:
+            Overloaded: as `enter`.
+        """
+        if self.inside >= self._most:
+            raise self._full(
+                f"{self.inside} requests are being computed or waiting, as many as may"
+            )
+
     def enter(self, size: int = 0) -> None:
         """A request comes in.
 
@@ -43,10 +54,7 @@ class Admission:
             Overloaded: as many are inside as may; it says in how many seconds there is probably
                 room, by how quickly requests have left lately.
         """
-        if self.inside >= self._most:
-            raise self._full(
-                f"{self.inside} requests are being computed or waiting, as many as may"
-            )
+        self.require_room()
         if self.inside and self.bytes_inside + size > self._most_bytes:
             raise self._full(
                 f"the inputs that are being computed or wait have {self.bytes_inside} bytes, and"

@@ -85,6 +85,10 @@ class Batcher:
         self._is_broken = False
         self._down = ""
 
+    def require_room(self) -> None:
+        """Whether a request would be taken; see `Runner`."""
+        self._admission.require_room()
+
     def submit(
         self,
         inputs: Mapping[str, np.ndarray],

@@ -106,6 +106,7 @@ class Methods(SharedMemoryMethods, SettingsMethods, RepositoryMethods):
         """Compute."""
         model = self._plane.model(request.model_name, parse_version(request.model_version))
         with model.recorder.begin() as passage:
+            model.runner.require_room()
             decoded = decode_request(request, model.signature)
             return encode_reply(await self._plane.infer(model, decoded, passage))
 

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import structlog
 from fastapi import Response
@@ -100,7 +100,7 @@ class Exchange:
         self.bytes_in = 0
         self.keep_alive = True
         self.response_complete = self.response_started = self.disconnected = False
-        self.answer: asyncio.Future[Computed] | asyncio.Task[InferenceReply] | None = None
+        self.answer: asyncio.Future[Any] | None = None
 
     @property
     def path(self) -> str:
@@ -212,6 +212,7 @@ class Express:
             return
         passage = model.recorder.begin()
         try:
+            model.runner.require_room()
             decoded = (
                 decode_raw_request(body, model.signature)
                 if exchange.header_length == 0

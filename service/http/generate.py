@@ -27,6 +27,7 @@ def generate_router(plane: DataPlane, *, max_request_bytes: int) -> APIRouter:
         body = await read_body(request, limit=max_request_bytes)
         model = plane.model(name, number)  # it may have been replaced while the body came
         with model.recorder.begin() as passage:
+            model.runner.require_room()
             decoded = decode_generate(body, model.signature)
             return encode_generate(await plane.infer(model, decoded, passage))
 

@@ -28,6 +28,7 @@ def infer_router(plane: DataPlane, *, max_request_bytes: int, compression_level:
         header_length = read_header_length(request)
         model = plane.model(name, number)  # it may have been replaced while the body came
         with model.recorder.begin() as passage:
+            model.runner.require_room()
             if header_length == 0:
                 decoded = decode_raw_request(body, model.signature)
             elif (header_length or len(body)) <= QUICK_JSON_BYTES:

@@ -204,6 +204,9 @@ def report(of: Consistency, *, yardstick: Yardstick | None = None, **certificate
 class Runner:
     """What a test computes with in a model's place; `run` is the test's."""
 
+    def require_room(self):
+        """There always is."""
+
     def submit(self, inputs, outputs, *, priority=0, timeout_us=0):
         computing = self.run(inputs, outputs, priority=priority, timeout_us=timeout_us)
         return asyncio.ensure_future(computing)

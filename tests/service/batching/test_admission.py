@@ -58,3 +58,13 @@ def test_nobody_is_sent_away_for_more_than_a_minute(monkeypatch):
     now[0] += 1000
     door.leave()
     assert door.retry_after_s == 60
+
+
+def test_room_can_be_asked_for_before_coming_in():
+    door = Admission(most=1)
+    door.require_room()
+    door.enter()
+    with pytest.raises(Overloaded, match="1 requests are being computed"):
+        door.require_room()
+    door.leave()
+    door.require_room()

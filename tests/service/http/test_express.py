@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from service.errors import Overloaded
 from service.http.express import Express
 from service.lifecycle import Service
 from service.registry import ServedModel
@@ -16,13 +17,18 @@ URL = b"/v2/models/m/infer"
 ORDINARY = ((b"host", b"here"), (b"content-length", b"10"))
 
 
+class Full(tiny.Runner):
+    def require_room(self):
+        raise Overloaded("too many; try again in 3 s", retry_after_s=3)
+
+
 class Nobody:
     def reply(self, exchange, response):
         raise AssertionError("nothing was asked")
 
 
 @asynccontextmanager
-async def express(tmp_path, *, tracing=None, **settings):
+async def express(tmp_path, *, tracing=None, runner=None, connection=None, **settings):
     given = Settings(repository=tmp_path, **settings)
     service = Service(given, tracing=tracing)
     service.registry.begin_loading("m", 1)
@@ -31,14 +37,18 @@ async def express(tmp_path, *, tracing=None, **settings):
             name="m",
             version=1,
             signature=Signature(inputs=(), outputs=()),
-            runner=tiny.Runner(),
+            runner=runner or tiny.Runner(),
             consistency=tiny.consistency(),
         )
     )
+    way = Express.of(given, service)
+
+    def take(url=URL, headers=ORDINARY):
+        return way.take(connection or Nobody(), url, headers)
+
+    take.begin = way.begin
     async with service:
-        yield lambda url=URL, headers=ORDINARY: Express.of(given, service).take(
-            Nobody(), url, headers
-        )
+        yield take
 
 
 async def test_an_ordinary_request_does(tmp_path):
@@ -98,3 +108,18 @@ async def test_what_is_traced_does_not(tmp_path):
     tracing = Tracing(lambda: exported.SimpleSpanProcessor(memory.InMemorySpanExporter()))
     async with express(tmp_path, tracing=tracing) as take:
         assert take() is None
+
+
+async def test_where_there_is_no_room_nothing_is_taken_apart(tmp_path):
+    replies = []
+
+    class Client:
+        def reply(self, exchange, response):
+            replies.append(response)
+
+    async with express(tmp_path, runner=Full(), connection=Client()) as take:
+        exchange = take()
+        exchange.body.append(b"no JSON")
+        take.begin(exchange)
+    (reply,) = replies
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "3")
