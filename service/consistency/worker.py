@@ -5,7 +5,10 @@ Not for: what there is to do. That is `examine` and `rerun`.
 
 import faulthandler
 import os
+import signal
 import sys
+import threading
+import time
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,6 +18,7 @@ from service.consistency.helper import Answer, Refusal, Task
 
 __all__ = ["work"]
 
+_LOOK_S = 1.0
 _LOWEST = 19
 _SACRIFICE = Path("/proc/self/oom_score_adj")
 
@@ -46,7 +50,15 @@ def _step_back() -> None:
         _SACRIFICE.write_text("1000")
 
 
+def _end_with(server: int) -> None:
+    """End, with all that was started here, once the server is gone: a task may take minutes."""
+    while os.getppid() == server:
+        time.sleep(_LOOK_S)
+    os.killpg(0, signal.SIGKILL)
+
+
 if __name__ == "__main__":
     faulthandler.enable()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _step_back()
     work(Connection(int(sys.argv[1])))

@@ -1,7 +1,10 @@
 import errno
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +12,9 @@ from service.consistency.helper import Helper
 from service.errors import HelperFailed, HelperRefused
 from tests.service import tiny
 from tests.service.consistency import tasks
+
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +99,20 @@ def test_closing_ends_what_is_being_done_and_what_would_be():
     assert "signal 9" in told[1]
     with pytest.raises(HelperFailed, match="being stopped"):
         helper.ask(tasks.Double(1), timeout_s=60)
+
+
+_SERVER = """
+from service.consistency.helper import Helper
+from tests.service.consistency import tasks
+helper = Helper()
+print(helper.ask(tasks.Priority(), timeout_s=60)[0], flush=True)
+helper.ask(tasks.Hang(), timeout_s=3600)
+"""
+
+
+def test_a_server_that_is_killed_leaves_no_process_that_goes_on():
+    command = [sys.executable, "-c", _SERVER]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        pid = int(server.stdout.readline())
+        server.kill()
+    tiny.wait_for(lambda: not is_alive(pid))
