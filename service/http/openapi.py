@@ -167,9 +167,7 @@ def install_openapi(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generate()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        _, definitions = models_json_schema(
-            list(_BODIES.items()), ref_template=_REF
-        )
+        _, definitions = models_json_schema(list(_BODIES.items()), ref_template=_REF)
         for name, schema in definitions["$defs"].items():
             schemas.setdefault(name, schema)
         for path, operations in document["paths"].items():

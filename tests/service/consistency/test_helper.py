@@ -13,7 +13,6 @@ from service.errors import HelperFailed, HelperRefused
 from tests.service import tiny
 from tests.service.consistency import tasks
 
-
 ROOT = Path(__file__).parents[3]
 
 
