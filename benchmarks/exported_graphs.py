@@ -173,9 +173,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 0.34 * len(names) + 1.2), layout="constrained")
     axes.barh(names, ratios, xerr=[low, high], color="#3b6ea8", ecolor="#888888")
     axes.axvline(1.0, color="black", linewidth=1)
-    axes.set_xlabel(
-        "time of plain torch.onnx.export / time of NormServe's export (ONNX Runtime, CPU)"
-    )
+    axes.set_xlabel("time of plain torch.onnx.export / time of NormServe's export")
     figure.savefig(path, metadata={"Date": None})
 
 
