@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import fx
 from torch.export import ExportedProgram
+from torch.export import _trace as torch_trace
 from torch.export.graph_signature import InputKind
 from torch.overrides import TorchFunctionMode
 
@@ -101,17 +102,22 @@ class _DataDetached(TorchFunctionMode):
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what torch's tracer and converter log and warn of: none of it is for our user.
+    """Silence what torch's tracer and converter log, warn of and print: none of it is for our user.
 
     Their loggers have levels and handlers of their own, so that all logging is held meanwhile.
     """
     held = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
+    # it prints the graph of what it could not trace; the module has no such name of its own
+    printing = vars(torch_trace)
+    before = printing.get("print", print)
+    printing["print"] = lambda *_, **__: None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        printing["print"] = before
         logging.disable(held)
 
 

@@ -346,6 +346,13 @@ class Complex(nn.Module):
         return torch.fft.rfft(x)
 
 
+def test_what_cannot_be_traced_is_told_in_the_error_alone(tmp_path, capfd):
+    with pytest.raises(ConversionFailed):
+        export(Branches(), (ROWS,), name="m", repository=tmp_path)
+
+    assert "".join(capfd.readouterr()) == ""
+
+
 @pytest.mark.parametrize(
     ("model", "options", "error", "said"),
     [
