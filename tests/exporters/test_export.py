@@ -348,7 +348,7 @@ class Complex(nn.Module):
 
 def test_what_cannot_be_traced_is_told_in_the_error_alone(tmp_path, capfd):
     with pytest.raises(ConversionFailed):
-        export(Branches(), (ROWS,), name="m", repository=tmp_path)
+        export(Branches(), ROWS, tmp_path)
 
     assert "".join(capfd.readouterr()) == ""
 
