@@ -3,7 +3,7 @@
 from service.engine.run import Engine, Model, Pieces, Run, Watch
 from service.engine.threads import RunThreads, ThreadEngine
 from service.engine.workshop import Opened, ProcessWorkshop, ThreadWorkshop, Workshop
-from service.engine.zygote import Zygote
+from service.engine.zygote import Worker, Zygote, ZygoteGone
 
 __all__ = [
     "Engine",
@@ -16,6 +16,8 @@ __all__ = [
     "ThreadEngine",
     "ThreadWorkshop",
     "Watch",
+    "Worker",
     "Workshop",
     "Zygote",
+    "ZygoteGone",
 ]

@@ -22,7 +22,7 @@ from bundle.memory import release_memory
 from service.engine.area import Area
 from service.engine.messages import End, Failed, Open, Opened, Ran, Start
 
-__all__ = ["Lane", "work"]
+__all__ = ["Lane", "be_worker", "work"]
 
 _SACRIFICE = Path("/proc/self/oom_score_adj")
 _IDLE_S: Final = 2.0
@@ -79,6 +79,22 @@ class Lane:
             return Failed(_sendable(err))
         finally:
             self._current = None
+
+
+def be_worker(fds: Sequence[int]) -> NoReturn:
+    """Be one.
+
+    Args:
+        fds: a line for control, and for each lane a line and an area.
+    """
+    control, *lanes = fds
+    work(
+        Connection(control),
+        [
+            Lane(Connection(lane), Area(area))
+            for lane, area in zip(lanes[::2], lanes[1::2], strict=True)
+        ],
+    )
 
 
 def work(control: Connection, lanes: Sequence[Lane]) -> NoReturn:

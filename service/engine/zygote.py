@@ -7,26 +7,28 @@ threads already launches it as a program of its own, which takes as long as thos
 
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn, Self
 
-from service.engine.area import Area
-from service.engine.worker import Lane, work
+from service.engine.worker import be_worker
 from service.errors import EngineFailed
 
 __all__ = ["Fds", "Worker", "Zygote", "ZygoteGone", "serve"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 """Where the packages are: the program imports the same ones as this process."""
+
+_WORKER = f"{be_worker.__module__}:{be_worker.__name__}"
 
 _MOST_FDS = 253
 """What the system lets one message carry (``SCM_MAX_FD`` of Linux)."""
@@ -97,10 +99,23 @@ class Zygote:
             ZygoteGone: this process has ended, and starts none any more.
             EngineFailed: it cannot be forked.
         """
-        flat = [fds.control, *(fd for lane in fds.lanes for fd in lane)]
+        return self.spawn_at(_WORKER, [fds.control, *(fd for lane in fds.lanes for fd in lane)])
+
+    def spawn_at(self, entry: str, fds: Sequence[int]) -> "Worker":
+        """Fork a process that is something else than a worker.
+
+        Args:
+            entry: the function that it calls with the descriptors, and that does not return, as
+                ``module:function``; quick where its module was imported before this was forked.
+            fds: that it is born with.
+
+        Raises:
+            ZygoteGone: as `spawn`.
+            EngineFailed: as `spawn`.
+        """
         with self._lock:
             try:
-                socket.send_fds(self._line, [b"spawn"], flat)
+                socket.send_fds(self._line, [b"spawn " + entry.encode()], fds)
                 answer = self._line.recv(64)
             except OSError as err:
                 raise ZygoteGone("no worker can be started: what starts them is gone") from err
@@ -162,23 +177,24 @@ def serve(line: socket.socket) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     workers: set[int] = set()
     while True:
-        content, fds, _, _ = socket.recv_fds(line, 64, _MOST_FDS)
+        content, fds, _, _ = socket.recv_fds(line, 256, _MOST_FDS)
         if not content:
             for pid in workers:
                 os.kill(pid, signal.SIGKILL)
             os._exit(0)
-        if content == b"spawn":
-            pid = _fork(line, fds)
+        order, _, what = content.decode().partition(" ")
+        if order == "spawn":
+            pid = _fork(line, what, fds)
             if pid > 0:
                 workers.add(pid)
             line.sendall(b"%d" % pid)
         else:
-            pid = int(content.split()[1])
+            pid = int(what)
             line.sendall(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
             workers.discard(pid)
 
 
-def _fork(line: socket.socket, fds: Sequence[int]) -> int:
+def _fork(line: socket.socket, entry: str, fds: Sequence[int]) -> int:
     """A worker's process id, or the negative of the error's number."""
     try:
         pid = os.fork()
@@ -186,14 +202,12 @@ def _fork(line: socket.socket, fds: Sequence[int]) -> int:
         pid = -(err.errno or 1)
     if pid == 0:
         line.close()
-        control, *lanes = fds
-        work(
-            Connection(control),
-            [
-                Lane(Connection(lane), Area(area))
-                for lane, area in zip(lanes[::2], lanes[1::2], strict=True)
-            ],
-        )
+        try:
+            module, _, name = entry.partition(":")
+            getattr(importlib.import_module(module), name)(fds)
+        except BaseException:  # noqa: BLE001  # it must not go on as a copy of this process
+            traceback.print_exc()
+        os._exit(1)
     for fd in fds:
         os.close(fd)
     return pid
