@@ -70,8 +70,19 @@ class LogControl:
         self, settings: LogSettings, *, apply: Callable[[LogSettings], None] | None = None
     ) -> None:
         self.settings = settings
-        self._apply = apply
+        self._followers: list[Callable[[LogSettings], None]] = []
         if apply is not None:
+            self.follow(apply)
+
+    def follow(self, apply: Callable[[LogSettings], None]) -> None:
+        """Let something else apply the settings too, now and whenever they change."""
+        self._followers.append(apply)
+        apply(self.settings)
+
+    def replace(self, settings: LogSettings) -> None:
+        """Let other settings hold."""
+        self.settings = settings
+        for apply in self._followers:
             apply(settings)
 
     def update(self, changes: Mapping[str, Any]) -> LogSettings:
@@ -88,9 +99,7 @@ class LogControl:
             for name, value in changes.items()
             if value is not None and name in self.settings.values()
         }
-        self.settings = replace(self.settings, **known)
-        if self._apply is not None:
-            self._apply(self.settings)
+        self.replace(replace(self.settings, **known))
         return self.settings
 
 

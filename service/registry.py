@@ -5,7 +5,7 @@ entries. Writers (the loader) may come from any thread.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -106,6 +106,11 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: dict[str, dict[int, VersionEntry]] = {}
+        self._changed: Callable[[], None] = _nobody_is_told
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Let somebody be told of every change, on whichever thread makes it."""
+        self._changed = changed
 
     def begin_loading(self, name: str, version: int) -> None:
         """A version is being loaded; it may be new."""
@@ -190,6 +195,7 @@ class Registry:
                 raise ValueError(f"'{name}' version {version} is {gone.state}")
             others = {key: kept for key, kept in self._entries.items() if key != name}
             self._entries = {**others, name: versions} if versions else others
+            self._changed()
 
     def entries(self) -> tuple[VersionEntry, ...]:
         """Every version of every model, by name, then number."""
@@ -258,6 +264,11 @@ class Registry:
         # new mappings, so that readers never see one that changes under them
         versions = {**self._entries.get(entry.name, {}), entry.version: entry}
         self._entries = {**self._entries, entry.name: versions}
+        self._changed()
+
+
+def _nobody_is_told() -> None:
+    pass
 
 
 def _ready(model: ServedModel, reason: str) -> VersionEntry:

@@ -53,12 +53,19 @@ class Recorder:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def begin(self) -> "Passage":
-        """A request has come; it ends with the context that is returned."""
+    def begin(self, began_ns: int | None = None) -> "Passage":
+        """A request has come; it ends with the context that is returned.
+
+        Args:
+            began_ns: when it did (`time.perf_counter_ns`, the same for all processes); now if left
+                out.
+        """
         self.pending += 1
         if self.pending == 1:
             self._idle.clear()
-        return Passage(self, self.counters)
+        return Passage(
+            self, self.counters, time.perf_counter_ns() if began_ns is None else began_ns
+        )
 
     def end(self) -> None:
         """A request is over. Called by its `Passage`."""
@@ -96,13 +103,13 @@ class Passage:
         "_times",
     )
 
-    def __init__(self, recorder: Recorder, counters: Counters) -> None:
+    def __init__(self, recorder: Recorder, counters: Counters, began_ns: int) -> None:
         self._recorder = recorder
         self._counters = counters
         self._times: ExecutionTimes | None = None
         self._inferences = 0
         counters.begun += 1
-        self._began = self._decoded = self._computed = time.perf_counter_ns()
+        self._began = self._decoded = self._computed = began_ns
 
     def decoded(self) -> None:
         """The request was taken apart: from here on it is the data plane's."""
