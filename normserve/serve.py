@@ -25,6 +25,12 @@ class _CannotStartError(click.ClickException):
     "--http-port", type=int, help="The port of HTTP; 0 takes a free one.  [default: 8000]"
 )
 @click.option(
+    "--http-workers",
+    type=int,
+    help="Processes that have the connections of HTTP, in front of the one that computes."
+    "  [default: 1, that one itself]",
+)
+@click.option(
     "--grpc-port", type=int, help="The port of gRPC; 0 takes a free one.  [default: 8001]"
 )
 @click.option(

@@ -13,6 +13,7 @@ import structlog
 from bundle import ProviderUnavailable, resolve
 from service.engine import Zygote
 from service.errors import ProviderMissing
+from service.fronts import FrontedServer
 from service.grpc.server import GrpcServer
 from service.http import create_app
 from service.http.express import Express
@@ -35,9 +36,9 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then let the requests in flight finish and return.
 
     Side effects: configures logging; while it serves, handles those two signals; forks the process
-    that those of the models are forked from. If runs are still going on when the time for them is
-    over, they are ended; one that cannot be, because it is on a thread and in a kernel that does
-    not end, ends this process with status 1.
+    that those of the models are forked from, and the one that those of HTTP are. If runs are still
+    going on when the time for them is over, they are ended; one that cannot be, because it is on a
+    thread and in a kernel that does not end, ends this process with status 1.
 
     Raises:
         StartupError: the repository, the provider, the address, a key or a certificate is not
@@ -48,21 +49,32 @@ def serve(settings: Settings) -> None:
     _check_provider(settings)
     tls = Tls.of(settings)
     with ExitStack() as stack:
+        # first, so that they have nothing of what comes
+        for_fronts = _zygote() if settings.http_workers > 1 else None
+        if for_fronts is not None:
+            stack.callback(for_fronts.close)
         listener = stack.enter_context(bind(settings.host, settings.http_port))
         for_metrics = None
         if settings.metrics_port != "none":
             for_metrics = stack.enter_context(bind(settings.host, settings.metrics_port))
-        zygote = _zygote(settings)
+        zygote = _zygote() if settings.isolation == "process" else None
         if zygote is not None:
             stack.callback(zygote.close)
         service = Service(settings, logs=logs, zygote=zygote)
-        http = HttpServer(
-            create_app(settings, service=service),
-            settings,
-            listener=listener,
-            context=tls.context() if tls else None,
-            express=Express.of(settings, service),
-        )
+        app = create_app(settings, service=service)
+        http: HttpServer
+        if for_fronts is None:
+            http = HttpServer(
+                app,
+                settings,
+                listener=listener,
+                context=tls.context() if tls else None,
+                express=Express.of(settings, service),
+            )
+        else:
+            http = FrontedServer(
+                app, settings, service=service, listener=listener, tls=tls, zygote=for_fronts
+            )
         servers = [http]
         if for_metrics is not None:
             metrics = HttpServer(
@@ -119,9 +131,7 @@ def _check_provider(settings: Settings) -> None:
         raise ProviderMissing(str(err)) from err
 
 
-def _zygote(settings: Settings) -> Zygote | None:
-    if settings.isolation == "thread":
-        return None
+def _zygote() -> Zygote:
     return Zygote.fork() if threading.active_count() == 1 else Zygote.launch()
 
 

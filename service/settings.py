@@ -87,6 +87,10 @@ class Settings(BaseSettings):
     http_port: int = Field(default=8000, ge=0, le=65535)
     """The port of HTTP; 0 takes a free one and logs which."""
 
+    http_workers: int = Field(default=1, ge=1, le=64)
+    """Processes that have the connections of HTTP, in front of the one that computes; 1 is that
+    one itself."""
+
     grpc_port: int = Field(default=8001, ge=0, le=65535)
     """The port of gRPC; 0 takes a free one and logs which."""
 

@@ -62,8 +62,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected; uvicorn narrows the transport's type as well."""
         super().connection_made(transport)
-        if sys.platform == "linux":  # closes where a client takes nothing of its answer for as long
-            transport.get_extra_info("socket").setsockopt(
+        connection = transport.get_extra_info("socket")
+        if sys.platform == "linux" and connection.family != socket.AF_UNIX:
+            # closes where a client takes nothing of its answer for as long
+            connection.setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.timeout_keep_alive * 1000
             )
         self._wait_for_client()

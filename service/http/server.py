@@ -1,13 +1,17 @@
 """An app on a port: a socket, and uvicorn as it is set up here. Handles no signals."""
 
+import asyncio
+import contextlib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from service.errors import AddressUnavailable
 from service.http.connection import BoundedProtocol
@@ -23,7 +27,8 @@ class HttpServer(uvicorn.Server):
     Args:
         app: that answers.
         settings: of the service.
-        listener: that it listens on; whoever gives it closes it.
+        listener: that it listens on; whoever gives it closes it. Without one, it is given its
+            connections (`adopt`).
         context: for TLS; not encrypted without one.
         express: answers what need not go to the app; all of it goes there without one.
 
@@ -34,10 +39,10 @@ class HttpServer(uvicorn.Server):
 
     def __init__(
         self,
-        app: FastAPI,
+        app: ASGIApp,
         settings: Settings,
         *,
-        listener: socket.socket,
+        listener: socket.socket | None,
         context: ssl.SSLContext | None,
         express: Express | None = None,
     ) -> None:
@@ -48,7 +53,7 @@ class HttpServer(uvicorn.Server):
                 ssl_context_factory=None if context is None else lambda _, __: context,
                 log_config=None,
                 access_log=False,
-                lifespan="on",
+                lifespan="on" if isinstance(app, FastAPI) else "off",
                 ws="none",
                 proxy_headers=False,
                 server_header=False,
@@ -56,14 +61,39 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=settings.shutdown_grace_s,
             )
         )
-        self._listener = listener
-        address, port = listener.getsockname()[:2]
+        self._listeners = [] if listener is None else [listener]
+        address, port = ("", 0) if listener is None else listener.getsockname()[:2]
         self.host = f"[{address}]" if ":" in address else address
         self.url = f"{'http' if context is None else 'https'}://{self.host}:{port}"
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer until it is told to stop, then let the requests in flight finish."""
-        await super().serve([self._listener] if sockets is None else sockets)
+        await super().serve(self._listeners if sockets is None else sockets)
+
+    async def adopt(
+        self,
+        connection: socket.socket,
+        make_protocol: Callable[..., BoundedProtocol] | None = None,
+    ) -> None:
+        """Answer a client that somebody else has accepted, once it serves.
+
+        Args:
+            connection: to the client, which may not be encrypted if a protocol is given.
+            make_protocol: makes what speaks with it, from what uvicorn gives its protocols; that
+                of all connections if left out.
+        """
+        loop = asyncio.get_running_loop()
+        make: Callable[..., Any] = self.config.http_protocol_class
+        made = partial(
+            make_protocol or make,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        context = self.config.ssl if make_protocol is None else None
+        connection.settimeout(0)
+        with contextlib.suppress(OSError):  # it has gone, or does not speak TLS
+            await loop.connect_accepted_socket(made, connection, ssl=context)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connections; let the requests in flight finish."""
