@@ -1,14 +1,12 @@
 """What a front asks instead of the data plane: the models it knows, and the main process behind.
 
-It stands in the place of the `DataPlane` for `Express`, and of what that asks of its models.
+It stands in the place of the `DataPlane` for `Express`.
 """
 
 import asyncio
 import itertools
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,91 +17,25 @@ from service.fronts.messages import (
     ANSWER,
     ASK,
     COUNT,
-    ENDED,
     FORGET,
     KNOW,
     REFUSE,
-    Elsewhere,
     Laid,
     laid,
     read,
     size_of,
 )
+from service.fronts.model import (
+    NOT_ASKED,
+    FrontModel,
+    FrontPassage,
+    FrontRecorder,
+    FrontRunner,
+)
 from service.inference import InferenceReply, InferenceRequest, OutputTensor, Parameter, Placement
 from service.signature import Signature
 
-__all__ = ["FrontModel", "FrontPassage", "FrontPlane", "FrontRecorder", "FrontRunner"]
-
-_NOT_ASKED: Final = 0
-
-
-class FrontPassage:
-    """One request on its way, which the main process counts.
-
-    Args:
-        line: to it.
-
-    Attributes:
-        began_ns: when the request had come.
-        number: of the question; 0 before it was asked.
-    """
-
-    __slots__ = ("_line", "began_ns", "number")
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self.began_ns = time.perf_counter_ns()
-        self.number = _NOT_ASKED
-
-    def end(self, error: type[BaseException] | None = None) -> None:
-        """The request is over; nobody waits for its answer any more."""
-        if self.number != _NOT_ASKED and error is not Elsewhere:
-            self._line.send((ENDED, self.number, error))
-
-
-class FrontRecorder:
-    """Begins passages.
-
-    Args:
-        line: to the main process.
-    """
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-
-    def begin(self) -> FrontPassage:
-        """A request has come."""
-        return FrontPassage(self._line)
-
-
-class FrontRunner:
-    """Stands for what computes, which is in the main process."""
-
-    def require_room(self) -> None:
-        """Whether there is room for a request, only the main process knows: it refuses it."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrontModel:
-    """What a front knows of a model version that answers.
-
-    Attributes:
-        token: of the main process's model; one that replaces it has another.
-        name: of the model.
-        version: of the model.
-        asked: the version that a request for it names, if it names one.
-        signature: what it takes and gives.
-        recorder: begins the passage of a request.
-        runner: stands for what computes.
-    """
-
-    token: int
-    name: str
-    version: int
-    asked: int | None
-    signature: Signature
-    recorder: FrontRecorder
-    runner: FrontRunner
+__all__ = ["FrontPlane"]
 
 
 class FrontPlane:
@@ -120,7 +52,7 @@ class FrontPlane:
         self._models: dict[int, FrontModel] = {}
         self._versions: dict[str, dict[int, FrontModel]] = {}
         self._latest: dict[str, FrontModel] = {}
-        self._numbers = itertools.count(_NOT_ASKED + 1)
+        self._numbers = itertools.count(NOT_ASKED + 1)
         self._asked: dict[int, tuple[asyncio.Future[InferenceReply], FrontModel, str | None]] = {}
 
     def received(self, message: Message) -> None:

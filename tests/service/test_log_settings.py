@@ -108,3 +108,11 @@ def test_they_hold_at_run_time_for_every_logger_of_the_process():
         of_ours = [line["level"] for line in lines if line.get("number") == number]
         of_theirs = [line["level"] for line in lines if line["event"] == f"said {number}"]
         assert of_ours == of_theirs == levels
+
+
+def test_whoever_follows_them_is_told_at_once_and_of_every_change(control):
+    seen = []
+    control.follow(lambda settings: seen.append(settings.log_info))
+    control.update({"log_info": False})
+    control.replace(LogSettings())
+    assert seen == [True, False, True]

@@ -117,3 +117,13 @@ def test_a_version_that_is_not_in_the_repository_any_more_is_forgotten():
     assert registry.entries() == ()
     with pytest.raises(ModelUnknown):
         registry.versions("m")
+
+
+def test_whoever_follows_it_is_told_of_every_change_and_finds_it_made():
+    registry = registry_of(1)
+    seen = []
+    registry.follow(lambda: seen.append([entry.state for entry in registry.entries()]))
+    registry.begin_unloading("m", 1)
+    registry.finish_unloading("m", 1)
+    registry.remove("m", 1)
+    assert seen == [[State.UNLOADING], [State.UNAVAILABLE], []]

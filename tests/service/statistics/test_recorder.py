@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import pytest
 
@@ -156,3 +157,13 @@ async def test_idle_is_when_the_last_of_several_requests_is_over():
     with second:
         second.computed(ALONE, rows=1, inferences=1)
     await asyncio.wait_for(waiting, 5)
+
+
+def test_a_request_may_have_begun_before_its_recorder_heard_of_it():
+    recorder = Recorder()
+    second_ns = 1_000_000_000
+    with recorder.begin(time.perf_counter_ns() - second_ns) as passage:
+        passage.decoded()
+        passage.computed(ALONE, rows=1, inferences=1)
+    seen = recorder.statistics
+    assert seen.success.ns >= seen.compute_input.ns >= second_ns
