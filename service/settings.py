@@ -184,6 +184,10 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(default=64 * 2**20, ge=1)
     """The largest body of a request in bytes, both as sent and decompressed."""
 
+    max_receiving_bytes: int = Field(default=2**30, ge=1)
+    """Bytes of the bodies, over HTTP, of all requests that are coming or being answered; one that
+    would go beyond is answered 503, unless it is the only one."""
+
     client_shared_memory: bool = False
     """Whether clients may register regions of this machine's shared memory, and have tensors read
     from and written to them."""

@@ -7,6 +7,7 @@ requests are not bounded here: `service.http.bodies` does that.
 import asyncio
 import socket
 import sys
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.http.errors import error_response
 from service.http.express import Exchange, Express
+from service.http.intake import Intake
 
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol"]
 
@@ -55,8 +57,17 @@ class BoundedProtocol(HttpToolsProtocol):
     _exchange: Exchange | None = None  # whose body is coming
     _asked: Exchange | None = None  # whose answer is coming
 
-    def __init__(self, *args: Any, express: Express | None = None, **kwargs: Any) -> None:
+    _held = 0  # bytes of bodies that were not answered
+
+    def __init__(
+        self,
+        *args: Any,
+        express: Express | None = None,
+        intake: Intake | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._intake = intake or Intake(most=sys.maxsize)
         self._express = express
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -73,6 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
         self._stop_waiting()
+        self._release()
         if self._express is not None and self._exchange is not None:
             self._express.give_up(self._exchange)
         if self._asked is not None:
@@ -127,6 +139,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._surplus = max(0, self._surplus - len(body) - _CHUNK_FRAMING)
+        if self.transport.is_closing():
+            return
+        if not self._intake.take(len(body), held=self._held):
+            self._refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"the bodies of all requests that are being answered have {self._intake.most}"
+                " bytes, the most this server holds; try again in 1 s",
+                headers={"Retry-After": "1"},
+            )
+            return
+        self._held += len(body)
         if self._exchange is None:
             super().on_body(body)
         else:
@@ -162,6 +185,11 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.close()
         self.on_response_complete()
 
+    def on_response_complete(self) -> None:
+        """The answer was given, and what was asked is held no more."""
+        self._release()
+        super().on_response_complete()
+
     def send_400_response(self, msg: str) -> None:
         """What was sent cannot be read on; ``msg`` is uvicorn's own text and not used.
 
@@ -195,6 +223,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.parser = httptools.HttpRequestParser(self)
             return b"\r\n".join([*lines, b"", data[err.args[0] :]])
         return b""
+
+    def _release(self) -> None:
+        self._intake.give(self._held)
+        self._held = 0
 
     def _take(self) -> Exchange | None:
         """The request whose head is there, if it need not go to the app."""
@@ -242,11 +274,14 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _refuse(self, status: HTTPStatus, message: str) -> None:
+    def _refuse(
+        self, status: HTTPStatus, message: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Tell why, unless an answer to this request has begun, and close."""
         self._stop_waiting()
         if not (self._in_body and self.cycle.response_started):
-            response = error_response(status, message, headers={"Connection": "close"})
+            told = {"Connection": "close", **(headers or {})}
+            response = error_response(status, message, headers=told)
             lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
             lines += [b"%b: %b" % header for header in response.raw_headers]
             self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from service.errors import AddressUnavailable
 from service.http.connection import BoundedProtocol
 from service.http.express import Express
+from service.http.intake import Intake
 from service.settings import Settings
 
 __all__ = ["HttpServer", "bind"]
@@ -49,7 +50,11 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(BoundedProtocol, express=express),  # type: ignore[arg-type]
+                http=partial(  # type: ignore[arg-type]  # it makes one, as a class does
+                    BoundedProtocol,
+                    express=express,
+                    intake=Intake(most=settings.max_receiving_bytes),
+                ),
                 ssl_context_factory=None if context is None else lambda _, __: context,
                 log_config=None,
                 access_log=False,

@@ -1,10 +1,13 @@
 """Connections as real clients use and misuse them: everything that HTTP/1.1 allows is answered."""
 
 import json
+from contextlib import ExitStack
 
 import pytest
 
+from tests.clients.process import served
 from tests.clients.wire import GOOD, INFER, Wire, assert_serves, request
+from tests.service import tiny
 
 LIMIT = 64 * 2**20
 """The largest body by default."""
@@ -226,3 +229,33 @@ def test_a_body_of_the_largest_size_is_read_and_one_byte_more_is_not(server):
         wire.send(chunked(GOOD * 4))
         assert wire.read().status == 413
     assert_serves(server.port)
+
+
+def test_bodies_that_are_not_answered_are_bounded_over_all_connections(tmp_path):
+    tiny.write_plain(tmp_path, "identity-fp32", tiny.identity(tiny.Datatype.FP32))
+    piece = b" " * 400_000
+    with served(tmp_path, max_receiving_bytes=1_000_000) as running, ExitStack() as stack:
+        first, second, third = (stack.enter_context(Wire(running.port)) for _ in range(3))
+        for wire in (first, second):  # neither is whole
+            wire.send(request(INFER, GOOD + piece)[:-10])
+        with Wire(running.port) as other:
+            tiny.wait_for(lambda: _refuses(other, piece))
+            assert_serves(running.port)
+        first.send(piece[-10:])
+        assert_answered(first.read())
+        third.send(request(INFER, GOOD + piece))
+        assert_answered(third.read())
+        third.send(request(INFER, GOOD + 4 * piece))  # more than there may be, and too much of it
+        assert third.read().status == 503
+
+
+def _refuses(wire, piece):
+    wire.send(request(INFER, GOOD + piece))
+    reply = wire.read()
+    if reply.status == 200:  # what the others have sent has not all been read yet
+        return False
+    assert reply.status == 503
+    assert reply.headers["Retry-After"] == "1"
+    assert "the most this server holds" in reply.json["error"]
+    assert wire.is_closed()
+    return True
