@@ -62,9 +62,10 @@ class _Front:
         relay = Relay(self._line)
         settings = self._birth.settings
         tls = Tls.of(settings)
+        share = max(1, settings.max_receiving_bytes // settings.http_workers)
         self._server = HttpServer(
             relay,
-            settings,
+            settings.model_copy(update={"max_receiving_bytes": share}),
             listener=None,
             context=tls.context() if tls else None,
             express=FrontExpress(self._plane, relay, self._birth),

@@ -29,9 +29,17 @@ WORKERS = 2
 VARYING = ("Date", "X-Request-ID")
 
 
+@contextlib.contextmanager
+def doubled(repository, **settings):
+    """A server whose two have both been started."""
+    with served(repository, http_workers=WORKERS, **settings) as running:
+        tiny.wait_for(lambda: len(started(running.lines)) == WORKERS)
+        yield running
+
+
 @pytest.fixture(scope="module")
 def fronted(repository):
-    with served(repository, http_workers=WORKERS) as running:
+    with doubled(repository) as running:
         yield running
 
 
@@ -175,7 +183,7 @@ def test_both_are_logged_and_counted_alike(tmp_path):
 def test_a_switched_log_is_switched_in_all_of_them(tmp_path):
     tiny.write_plain(tmp_path, "identity-fp32", tiny.identity(Datatype.FP32))
     with (
-        served(tmp_path, http_workers=WORKERS) as running,
+        doubled(tmp_path) as running,
         httpx.Client(base_url=running.url) as client,
         two_wires(running.port) as wires,
     ):
@@ -197,7 +205,7 @@ def test_who_goes_away_is_not_computed_for(tmp_path):
     tiny.write_plain(tmp_path, "slow", tiny.slow(1000 * networks.SLOW))
     body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}
     pending = 'nv_inference_pending_request_count{model="slow",version="1"}'
-    with served(tmp_path, http_workers=WORKERS) as running:
+    with doubled(tmp_path) as running:
         with Wire(running.port) as wire:
             wire.send(request("/v2/models/slow/infer", json.dumps(body).encode()))
             tiny.wait_for(lambda: metric(running.port, pending) == 1)
@@ -211,8 +219,8 @@ def test_what_waits_too_long_or_is_too_much_is_refused_as_ever(tmp_path):
     body = json.dumps({"inputs": [tensor]}).encode()
     limited = json.dumps({"inputs": [tensor], "parameters": {"timeout": 1000}}).encode()
     path = "/v2/models/slow/infer"
-    settings = {"http_workers": WORKERS, "concurrent_runs": 1, "max_waiting_requests": 0}
-    with served(tmp_path, **settings) as running, two_wires(running.port) as (one, other):
+    settings = {"concurrent_runs": 1, "max_waiting_requests": 0}
+    with doubled(tmp_path, **settings) as running, two_wires(running.port) as (one, other):
         reply = ask(one, path, limited)
         assert reply.status == 503
         assert "1000 µs" in reply.json["error"]
@@ -231,7 +239,7 @@ def test_requests_of_both_run_as_one_batch(tmp_path):
     asked = json.dumps(json.loads(body) | {"parameters": {"normserve_provenance": True}}).encode()
     settings = {"consistency_at_load": True, "batch_delay_us": 1_000_000}
     with (
-        served(tmp_path, http_workers=WORKERS, **settings) as running,
+        doubled(tmp_path, **settings) as running,
         two_wires(running.port) as wires,
     ):
         fronts = started(running.lines)
@@ -256,7 +264,7 @@ def test_what_is_loaded_answers_everywhere_at_once(tmp_path):
     """Also where it takes other tensors than before."""
     tiny.write_plain(tmp_path, "m", tiny.scale(1.0))
     with (
-        served(tmp_path, http_workers=WORKERS) as running,
+        doubled(tmp_path) as running,
         httpx.Client(base_url=running.url, timeout=60) as client,
         two_wires(running.port) as wires,
     ):
@@ -279,7 +287,7 @@ def test_a_model_that_is_replaced_under_traffic_fails_no_request(tmp_path):
     tiny.write_plain(tmp_path, "m", tiny.scale(2.0))
     wrong, answered, stop = [], [0] * 4, threading.Event()
     with (
-        served(tmp_path, http_workers=WORKERS) as running,
+        doubled(tmp_path) as running,
         httpx.Client(base_url=running.url, timeout=60) as client,
     ):
 
@@ -313,7 +321,7 @@ def test_a_model_that_is_replaced_under_traffic_fails_no_request(tmp_path):
 def test_one_that_is_killed_under_load_is_replaced_and_costs_the_other_nothing(tmp_path):
     tiny.write_plain(tmp_path, "identity-fp32", tiny.identity(Datatype.FP32))
     stop, wrong, lost = threading.Event(), [], []
-    with served(tmp_path, http_workers=WORKERS) as running, contextlib.ExitStack() as stack:
+    with doubled(tmp_path) as running, contextlib.ExitStack() as stack:
         wires = [stack.enter_context(Wire(running.port)) for _ in range(8)]
         fronts = started(running.lines)
         for wire in wires:
@@ -357,7 +365,7 @@ def test_one_that_is_killed_under_load_is_replaced_and_costs_the_other_nothing(t
 
 def test_they_are_replaced_after_what_they_are_forked_from_was_killed(tmp_path):
     tiny.write_plain(tmp_path, "identity-fp32", tiny.identity(Datatype.FP32))
-    with served(tmp_path, http_workers=WORKERS, isolation="thread") as running:
+    with doubled(tmp_path, isolation="thread") as running:
         front, _ = started(running.lines)
         status = Path(f"/proc/{front}/status").read_text()
         os.kill(int(status.partition("PPid:")[2].split()[0]), signal.SIGKILL)
@@ -370,7 +378,7 @@ def test_they_are_replaced_after_what_they_are_forked_from_was_killed(tmp_path):
 def test_the_guard_decides_as_if_there_were_none_of_them(tmp_path):
     tiny.write_plain(tmp_path, "identity-fp32", tiny.identity(Datatype.FP32))
     with (
-        served(tmp_path, http_workers=WORKERS) as running,
+        doubled(tmp_path) as running,
         httpx.Client(base_url=running.url) as client,
     ):
         load = "/v2/repository/models/identity-fp32/load"
