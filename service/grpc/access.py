@@ -27,6 +27,9 @@ __all__ = ["AccessInterceptor", "Exchange", "request_of_stream"]
 
 _ID: Final = "x-request-id"
 _UNKNOWN_METHOD: Final = "other"
+_TRANSIT_S: Final = 0.05
+"""A deadline passes where it was set first, and what then comes from there may be here before it
+has passed here, too."""
 
 Handler = Any  # grpc.RpcMethodHandler, whose type says nothing of what is in it
 
@@ -217,7 +220,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         try:
             yield
         except asyncio.CancelledError:
-            exchange.cancelled(is_late=context.time_remaining() == 0)
+            remaining_s = context.time_remaining()
+            exchange.cancelled(is_late=remaining_s is not None and remaining_s <= _TRANSIT_S)
             raise
         finally:
             if context.code() is not None:

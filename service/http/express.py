@@ -143,6 +143,7 @@ class Express:
         self._most = max_request_bytes
         self._level = compression_level
         self._tasks: set[asyncio.Task[None]] = set()
+        self._outbox: list[tuple[Exchange, Response]] = []
 
     @classmethod
     def of(cls, settings: Settings, service: Service) -> Self:
@@ -288,8 +289,17 @@ class Express:
 
     def _send(self, exchange: Exchange, response: Response, *, error: str | None = None) -> None:
         response.raw_headers.append((b"x-request-id", exchange.request_id.encode()))
-        exchange.connection.reply(exchange, response)
+        if not self._outbox:
+            # after all that is answered in this turn of the loop: a client that sleeps is woken
+            # once by answers that come together, and once by each that does not
+            asyncio.get_running_loop().call_soon(self._post)
+        self._outbox.append((exchange, response))
         self._count(exchange, response.status_code, bytes_out=len(response.body), error=error)
+
+    def _post(self) -> None:
+        outbox, self._outbox = self._outbox, []
+        for exchange, response in outbox:
+            exchange.connection.reply(exchange, response)
 
     def _count(
         self, exchange: Exchange, status: int, *, bytes_out: int, error: str | None = None

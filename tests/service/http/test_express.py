@@ -1,5 +1,6 @@
 """What goes past the app, and what does not."""
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
@@ -121,5 +122,6 @@ async def test_where_there_is_no_room_nothing_is_taken_apart(tmp_path):
         exchange = take()
         exchange.body.append(b"no JSON")
         take.begin(exchange)
+        await asyncio.sleep(0)
     (reply,) = replies
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "3")
