@@ -121,7 +121,7 @@ def _round(server: Server, shot: Shot, run: Run) -> tuple[OverloadRound, tuple[M
         shot,
         concurrency=run.scale.connections,
         seconds=seconds,
-        each_per_s=max(1.0, _TIMES * peak.per_s / free),
+        each_per_s=max(1.0, (_TIMES - 1) * peak.per_s / free),  # beside what is answered
     )
     after = fire(target, shot, concurrency=_CALM, seconds=run.scale.calm_seconds)
     begin = float(storm.began_s.min())

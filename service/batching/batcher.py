@@ -1,9 +1,11 @@
 """The batcher: forms runs from what waits, and gives every caller its own rows. Computes nothing.
 
 Greedy unless its plan says otherwise: whenever a run may begin, it begins with all that waits and
-fits. A run that fails takes nobody with it who is innocent: it is done again in halves, down to the
-request that it fails for. Where the model's process ended during a run, each request of it is tried
-once more, with nothing else beside it; one that ends the process again is the one.
+fits. Where more waits than that, full runs are given to the engine ahead, so that it goes from one
+to the next without waiting for this process. A run that fails takes nobody with it who is innocent:
+it is done again in halves, down to the request that it fails for. Where the model's process ended
+during a run, each request of it is tried once more, with nothing else beside it; one that ends the
+process again is the one.
 """
 
 import asyncio
@@ -117,7 +119,7 @@ class Batcher:
             answer.add_done_callback(lambda _: timer.cancel())
         for part in job.parts(self._rows if self._rows > _ALONE else 0):
             self._queue.add(part)
-        if self._soon is None and len(self._running) < self._engine.at_once:
+        if self._soon is None and len(self._running) < self._engine.at_once + self._engine.ahead:
             # after everything that came in this turn of the loop, so that it goes together
             self._soon = loop.call_soon(self._ring)
         return answer
@@ -142,14 +144,23 @@ class Batcher:
 
     def _dispatch(self) -> None:
         """Begin as many runs as may, with what waits."""
-        while self._engine.is_up and self._is_next() and self._take_turn():
+        while self._engine.is_up and self._is_next():
+            is_ahead = self._is_full  # then the turn is that of the run that ends first
+            if not (is_ahead or self._take_turn()):
+                return
             parts = self._next()
             if not parts:
-                self._turns.give(self._threads)
+                if not is_ahead:
+                    self._turns.give(self._threads)
                 continue
             run = self._engine.start(join(parts), parts[0].job.outputs)
             self._running[run] = parts
             run.add_done_callback(self._finish)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether a run more could not begin now."""
+        return len(self._running) >= self._engine.at_once
 
     def _take_turn(self) -> bool:
         return self._turns.take(self._dispatch, self._threads)
@@ -160,9 +171,29 @@ class Batcher:
             self._suspects.popleft()
         if self._suspects:  # they run with nothing beside them
             return not self._running
-        if len(self._running) >= self._engine.at_once or self._trial is not None:
+        if self._trial is not None:
             return False
+        if self._is_full:
+            return self._is_next_ahead()
         return bool(self._again) or (bool(self._queue) and not self._must_wait())
+
+    def _is_next_ahead(self) -> bool:
+        """Whether to give the engine a run before it can begin.
+
+        Only a full one, or those who come until then could not share it; and only where no other
+        model waits for its turn.
+        """
+        return (
+            len(self._running) < self._engine.at_once + self._engine.ahead
+            and bool(self._queue)
+            and not self._again
+            and not self._turns.are_wanted
+            and self._is_full_run()
+        )
+
+    def _is_full_run(self) -> bool:
+        most = self._rows
+        return most <= _ALONE or self._queue.rows >= self._plan.full(most)
 
     def _next(self) -> list[Part]:
         """What runs next; nothing where nobody waits for it any more."""
@@ -195,7 +226,8 @@ class Batcher:
         elif isinstance(error, BundleError) and len(parts) > 1:
             half = len(parts) // 2
             self._again += [parts[:half], parts[half:]]
-        self._turns.give(self._threads)
+        if not self._is_full:  # else the turn is the next one's, which has begun
+            self._turns.give(self._threads)
         self._dispatch()  # first, so that what computes does not wait for answers to be given
         if run.cancelled() or isinstance(error, RunLost):
             return

@@ -27,5 +27,8 @@ class Plan:
         """Whether more rows would make a better run, and may be waited for."""
         if not self.delay_s:
             return False
-        wanted = min(most, self.preferred[-1]) if self.preferred else most
-        return waiting < wanted
+        return waiting < self.full(most)
+
+    def full(self, most: int) -> int:
+        """The rows of a run that is as good as it gets."""
+        return min(most, self.preferred[-1]) if self.preferred else most

@@ -21,6 +21,11 @@ class Turns:
         self._waiting: deque[tuple[Callable[[], None], int]] = deque()
         self._next: Callable[[], None] | None = None
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether somebody waits for one."""
+        return bool(self._waiting)
+
     def take(self, otherwise: Callable[[], None], size: int = 1) -> bool:
         """Take a turn, if there is one and nobody has waited for one; `give` it back.
 

@@ -2,119 +2,131 @@
 
 import contextlib
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from multiprocessing.connection import Connection
+from typing import Final
 
 import numpy as np
 
-from bundle.errors import RunFailed
+from bundle.errors import BundleError, RunFailed
+from bundle.tensors import TensorSpec
 from service.engine.area import Area
 from service.engine.messages import End, Failed, Open, Opened, Start, unpack_answer
 from service.engine.run import Pieces, Run
 from service.engine.zygote import Fds, Zygote
 from service.errors import EngineFailed
 
-__all__ = ["Lane", "Link"]
+__all__ = ["Link", "Slot"]
+
+_MOST_SLOTS: Final = 250
+"""A worker is born with an area for each, and the system hands over so many at once."""
+
+_SMALL_BYTES: Final = 2**14
+"""Of a message. Some of these wait on a line without holding up who sends them."""
+
+_TENSOR_BYTES: Final = 128
+"""That a message has for a tensor beside its name, at most."""
 
 
-class Lane:
-    """The server's end of a lane: one run at a time.
+class Slot:
+    """Where the tensors of a run are, until its answer has been read.
 
     Args:
         number: of it.
-        line: to it.
-        area: shared with it.
+        area: shared with the worker.
 
     Attributes:
-        number: of the lane in its worker.
+        number: of its area.
+        area: shared with the worker.
         run: the number of the run that was begun last.
     """
 
-    def __init__(self, number: int, line: Connection, area: Area) -> None:
+    def __init__(self, number: int, area: Area) -> None:
         self.number = number
+        self.area = area
         self.run = 0
-        self._line = line
-        self._area = area
-
-    def fileno(self) -> int:
-        """What can be read when the run has ended, or the worker has."""
-        return self._line.fileno()
-
-    def start(self, feeds: Mapping[str, Pieces], outputs: Sequence[str]) -> None:
-        """Begin a run. That the worker is gone is noticed where its answer is waited for.
-
-        Raises:
-            RunFailed: there is no memory for the tensors.
-        """
-        try:
-            laid = self._area.put(feeds.items())
-        except (OSError, MemoryError) as err:
-            raise RunFailed(f"there is no memory for the tensors of the run: {err}") from err
-        self.run += 1
-        with contextlib.suppress(OSError):
-            self._line.send_bytes(Start(self.run, laid, tuple(outputs)).pack())
-
-    def finish(self) -> Run:
-        """What the run gave; waits for it.
-
-        Raises:
-            BundleError: the run failed.
-            EOFError: the worker is gone.
-            OSError: the same.
-        """
-        answer = unpack_answer(self._line.recv_bytes())
-        if isinstance(answer, Failed):
-            raise answer.error
-        outputs = self._area.get(answer.outputs, copy=True)
-        self._area.shrink()
-        return Run(outputs, answer.begun_ns, answer.ended_ns)
-
-    def close(self) -> None:
-        """Give it up."""
-        self._line.close()
-        self._area.close()
 
 
 class Link:
     """A worker that has opened a model.
 
+    It runs what it was given in that order, each as soon as it may. A run that it has before that
+    waits there, so that the worker need not wait for the server to learn that another has ended.
+
     Args:
         zygote: forks it.
         question: what it is to open.
-        lanes: runs at the same time.
         timeout_s: that opening may take.
 
     Attributes:
         model: what it says of the model.
-        lanes: what runs it.
+        at_once: runs at the same time.
+        slots: for these, and for those that it may be given before they can begin.
 
     Raises:
         BundleError: the model cannot be opened.
         EngineFailed: the worker cannot be started, ended, or took too long.
     """
 
-    def __init__(self, zygote: Zygote, question: Open, *, lanes: int, timeout_s: float) -> None:
+    def __init__(self, zygote: Zygote, question: Open, *, timeout_s: float) -> None:
         self._zygote = zygote
-        self.lanes: list[Lane] = []
+        self._begun = 0
+        self.at_once = question.lanes
+        slots = max(self.at_once, min(2 * self.at_once, _MOST_SLOTS))
+        self.slots = [Slot(number, Area.create()) for number in range(slots)]
         with contextlib.ExitStack() as theirs:
             self._control, control = _line(theirs)
-            fds = []
-            for number in range(lanes):
-                line, far = _line(theirs)
-                area = Area.create()
-                self.lanes.append(Lane(number, line, area))
-                fds.append((far, area.fd))
+            self._runs, runs = _line(theirs)
             try:
-                self._worker = zygote.spawn(Fds(control, fds))
+                fds = Fds(control, runs, [slot.area.fd for slot in self.slots])
+                self._worker = zygote.spawn(fds)
             except EngineFailed:
                 self._close_lines()
                 raise
         self.model = self._open(question, timeout_s)
+        if _message_bytes([*self.model.inputs, *self.model.outputs]) > _SMALL_BYTES:
+            for slot in self.slots[self.at_once :]:
+                slot.area.close()
+            del self.slots[self.at_once :]
 
     @property
     def pid(self) -> int:
         """The worker's process."""
         return self._worker.pid
+
+    def fileno(self) -> int:
+        """What can be read when a run has ended, or the worker has."""
+        return self._runs.fileno()
+
+    def start(self, slot: Slot, feeds: Mapping[str, Pieces], outputs: Sequence[str]) -> None:
+        """Give it a run, in a slot that has none. That it is gone is noticed by `finish`.
+
+        Raises:
+            RunFailed: there is no memory for the tensors.
+        """
+        try:
+            laid = slot.area.put(feeds.items())
+        except (OSError, MemoryError) as err:
+            raise RunFailed(f"there is no memory for the tensors of the run: {err}") from err
+        self._begun += 1
+        slot.run = self._begun
+        with contextlib.suppress(OSError):
+            self._runs.send_bytes(Start(slot.run, slot.number, laid, tuple(outputs)).pack())
+
+    def finish(self) -> tuple[Slot, Run | BundleError]:
+        """What the next run that has ended gave, and which it is; waits for it.
+
+        Raises:
+            EOFError: the worker is gone.
+            OSError: the same.
+        """
+        answer = unpack_answer(self._runs.recv_bytes())
+        slot = self.slots[answer.area]
+        if isinstance(answer, Failed):
+            return slot, answer.error
+        outputs = slot.area.get(answer.outputs, copy=True)
+        slot.area.shrink()
+        return slot, Run(outputs, answer.begun_ns, answer.ended_ns)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the model and wait: for whoever tries it before it serves.
@@ -124,15 +136,18 @@ class Link:
             EngineFailed: the worker ended.
         """
         try:
-            self.lanes[0].start({name: (array,) for name, array in feeds.items()}, ())
-            return dict(self.lanes[0].finish().outputs)
+            self.start(self.slots[0], {name: (array,) for name, array in feeds.items()}, ())
+            _, run = self.finish()
         except (EOFError, OSError) as err:
             raise EngineFailed(f"the model's process ended with {self.close()}") from err
+        if isinstance(run, BundleError):
+            raise run
+        return dict(run.outputs)
 
-    def end_run(self, lane: Lane) -> None:
-        """End the run of a lane as soon as that can be done."""
+    def end_run(self, slot: Slot) -> None:
+        """End the run that a slot has as soon as that can be done."""
         with contextlib.suppress(OSError):  # the worker is gone: so is the run
-            self._control.send(End(lane.number, lane.run))
+            self._control.send(End(slot.run))
 
     def close(self) -> str:
         """End the worker, whatever it does.
@@ -146,8 +161,9 @@ class Link:
 
     def _close_lines(self) -> None:
         self._control.close()
-        for lane in self.lanes:
-            lane.close()
+        self._runs.close()
+        for slot in self.slots:
+            slot.area.close()
 
     def _open(self, question: Open, timeout_s: float) -> Opened:
         try:
@@ -171,3 +187,7 @@ def _line(theirs: contextlib.ExitStack) -> tuple[Connection, int]:
     here, there = socket.socketpair()
     theirs.callback(there.close)
     return Connection(here.detach()), there.fileno()
+
+
+def _message_bytes(tensors: Iterable[TensorSpec]) -> int:
+    return sum(len(tensor.name) + _TENSOR_BYTES for tensor in tensors)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from bundle import AS_IT_COMES, ProviderPolicy, SessionTuning
+from bundle import AS_IT_COMES, BundleError, ProviderPolicy, SessionTuning
 from bundle.opener import Placement
 from bundle.tensors import Datatype, TensorSpec
 from service.engine.area import Laid
@@ -35,6 +35,7 @@ class Open:
         policy: where it runs.
         threads: of one run.
         memory_bytes: that opening it may take; 0 is any amount.
+        lanes: runs at the same time.
         tuning: of the session.
         spinning: whether its threads do so while they wait.
     """
@@ -43,6 +44,7 @@ class Open:
     policy: ProviderPolicy
     threads: int
     memory_bytes: int
+    lanes: int = 1
     tuning: SessionTuning = AS_IT_COMES
     spinning: bool = False
 
@@ -59,39 +61,42 @@ class Opened:
 
 
 class Start(NamedTuple):
-    """Run the model with the tensors that lie in the lane's area.
+    """Run the model with the tensors that lie in an area.
 
     Attributes:
-        number: of the run, in this lane.
+        number: of the run, rising.
+        area: the number of the area, which is the run's until it is answered.
         inputs: where they lie.
         outputs: that are wanted.
     """
 
     number: int
+    area: int
     inputs: tuple[Laid, ...]
     outputs: tuple[str, ...]
 
     def pack(self) -> bytes:
         """As it is sent."""
-        return pickle.dumps((self.number, _plain(self.inputs), self.outputs))
+        return pickle.dumps((self.number, self.area, _plain(self.inputs), self.outputs))
 
     @classmethod
     def unpack(cls, content: bytes) -> Self:
         """As it was sent."""
-        number, inputs, outputs = pickle.loads(content)  # noqa: S301  # of our own other end
-        return cls(number, _laid(inputs), outputs)
+        number, area, inputs, outputs = pickle.loads(content)  # noqa: S301  # our own other end
+        return cls(number, area, _laid(inputs), outputs)
 
 
 class Ran(NamedTuple):
     """It ran. The times are on the clock of `time.perf_counter_ns`, which all processes share."""
 
+    area: int
     outputs: tuple[Laid, ...]
     begun_ns: int
     ended_ns: int
 
     def pack(self) -> bytes:
         """As it is sent."""
-        return pickle.dumps((_plain(self.outputs), self.begun_ns, self.ended_ns))
+        return pickle.dumps((self.area, _plain(self.outputs), self.begun_ns, self.ended_ns))
 
 
 class Failed(NamedTuple):
@@ -99,29 +104,30 @@ class Failed(NamedTuple):
 
     Attributes:
         error: what was raised; only classes of `bundle.errors` are sent as themselves.
+        area: of the run that it is about.
     """
 
-    error: Exception
+    error: BundleError
+    area: int = 0
 
     def pack(self) -> bytes:
         """As it is sent."""
-        return pickle.dumps(self.error)
+        return pickle.dumps((self.area, self.error))
 
 
 class End(NamedTuple):
-    """End a run of a lane, which may be over, or may not have been begun."""
+    """End a run, which may be over, or may not have been begun."""
 
-    lane: int
-    run: int
+    number: int
 
 
 def unpack_answer(content: bytes) -> Ran | Failed:
-    """What a lane has sent after a run."""
-    answer = pickle.loads(content)  # noqa: S301  # of our own other end
-    if isinstance(answer, Exception):
-        return Failed(answer)
+    """What a worker has sent after a run."""
+    area, *answer = pickle.loads(content)  # noqa: S301  # of our own other end
+    if len(answer) == 1:
+        return Failed(answer[0], area)
     outputs, begun_ns, ended_ns = answer
-    return Ran(_laid(outputs), begun_ns, ended_ns)
+    return Ran(area, _laid(outputs), begun_ns, ended_ns)
 
 
 def _plain(tensors: Iterable[Laid]) -> tuple[tuple[object, ...], ...]:

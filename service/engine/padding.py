@@ -32,6 +32,11 @@ class PaddedEngine:
         self.at_once = engine.at_once
 
     @property
+    def ahead(self) -> int:
+        """See `Engine`."""
+        return self._engine.ahead
+
+    @property
     def deaths(self) -> int:
         """See `Engine`."""
         return self._engine.deaths

@@ -7,6 +7,7 @@ waits goes on waiting, unless the process does not come back.
 
 import asyncio
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
@@ -16,7 +17,7 @@ from typing import Final
 import structlog
 
 from bundle import BundleError
-from service.engine.link import Lane, Link
+from service.engine.link import Link, Slot
 from service.engine.run import Pieces, Run, Watch
 from service.errors import EngineFailed, RunLost, ServiceError
 
@@ -34,11 +35,16 @@ _log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Wanted:
-    """A run that waits or goes on."""
+    """A run that waits or goes on.
+
+    Attributes:
+        has_begun: whether the process is at it, as far as is known here.
+    """
 
     feeds: Mapping[str, Pieces]
     outputs: Sequence[str]
     future: asyncio.Future[Run]
+    has_begun: bool = False
     timer: asyncio.TimerHandle | None = None
 
 
@@ -58,18 +64,23 @@ class ProcessEngine:
     """
 
     def __init__(self, link: Link, *, relink: Callable[[], Link], run_timeout_s: float) -> None:
-        self.at_once = len(link.lanes)
+        self.at_once = link.at_once
         self.deaths = 0
         self.watch = Watch()
         self._link: Link | None = link
         self._relink = relink
         self._run_timeout_s = run_timeout_s
-        self._free: list[Lane] = []
-        self._busy: dict[Lane, _Wanted] = {}
+        self._free: list[Slot] = []
+        self._busy: dict[Slot, _Wanted] = {}  # in the order that the process has them in
         self._waiting: deque[_Wanted] = deque()
         self._deaths_in_a_row = 0
         self._is_attached = False
         self._revival: asyncio.Task[None] | None = None
+
+    @property
+    def ahead(self) -> int:
+        """Runs that may wait in the process; see `Engine`."""
+        return 0 if self._link is None else len(self._link.slots) - self.at_once
 
     @property
     def is_up(self) -> bool:
@@ -108,63 +119,69 @@ class ProcessEngine:
         loop = asyncio.get_running_loop()
         self._link = link
         self._is_attached = True
-        self._free = list(link.lanes)
-        for lane in link.lanes:
-            # in no request's context: what is logged there is nobody's
-            Context().run(loop.add_reader, lane.fileno(), self._ended, lane)
+        self._free = list(link.slots)
+        # in no request's context: what is logged there is nobody's
+        Context().run(loop.add_reader, link.fileno(), self._ended, link)
 
     def _detach(self) -> Link | None:
         link, self._link = self._link, None
         if link is not None and self._is_attached:
-            loop = asyncio.get_running_loop()
-            for lane in link.lanes:
-                loop.remove_reader(lane.fileno())
+            asyncio.get_running_loop().remove_reader(link.fileno())
         self._free = []
         return link
 
     def _begin(self) -> None:
-        """Begin what waits on the lanes that are free."""
-        while self._waiting and self._free:
+        """Give the process what waits, as far as there are slots."""
+        while self._waiting and self._free and self._link is not None:
             wanted = self._waiting.popleft()
             if wanted.future.done():
                 continue
-            lane = self._free.pop()
-            self._busy[lane] = wanted
-            wanted.timer = asyncio.get_running_loop().call_later(
-                self._run_timeout_s, self._time_out, wanted
-            )
+            slot = self._free.pop()
             try:
-                lane.start(wanted.feeds, wanted.outputs)
+                self._link.start(slot, wanted.feeds, wanted.outputs)
             # whatever it is, it is the answer to whoever waits
             except Exception as err:  # noqa: BLE001  # the edge to another process
-                self._free.append(lane)
-                del self._busy[lane]
-                _settle(wanted, None, err)
+                self._free.append(slot)
+                _settle(wanted, err)
+            else:
+                self._busy[slot] = wanted
+        for slot, wanted in itertools.islice(self._busy.items(), self.at_once):
+            if not wanted.has_begun:
+                wanted.has_begun = True
+                self._watch_over(slot, wanted)
 
-    def _ended(self, lane: Lane) -> None:
-        run = error = None
+    def _watch_over(self, slot: Slot, wanted: _Wanted) -> None:
+        """A run has begun, and must end."""
+        loop = asyncio.get_running_loop()
+        if wanted.future.done():  # it was told to end before it began
+            loop.call_later(_GRACE_S, self._end_process, slot, wanted)
+        else:
+            wanted.timer = loop.call_later(self._run_timeout_s, self._time_out, wanted)
+
+    def _ended(self, link: Link) -> None:
         try:
-            run = lane.finish()
-        except BundleError as err:
-            error = err
+            slot, gave = link.finish()
         except (EOFError, OSError):
             self._died()
             return
         self._deaths_in_a_row = 0
-        wanted = self._busy.pop(lane)
-        self._free.append(lane)
+        wanted = self._busy.pop(slot)
+        self._free.append(slot)
         self._begin()
-        _settle(wanted, run, error)
+        _settle(wanted, gave)
 
     def _died(self) -> None:
         link = self._detach()
         self.deaths += 1
         self._deaths_in_a_row += 1
-        victims = list(self._busy.values())
+        victims = [wanted for wanted in self._busy.values() if wanted.has_begun]
+        self._waiting.extendleft(
+            wanted for wanted in reversed(self._busy.values()) if not wanted.has_begun
+        )
         self._busy.clear()
         self._revival = asyncio.create_task(self._revive(link), context=Context())
         for wanted in victims:
-            _settle(wanted, None, RunLost("the model's process ended during the run"))
+            _settle(wanted, RunLost("the model's process ended during the run"))
 
     async def _revive(self, link: Link | None) -> None:
         if link is not None:
@@ -198,29 +215,30 @@ class ProcessEngine:
         going, self._busy = list(self._busy.values()), {}
         waiting, self._waiting = list(self._waiting), deque()
         for wanted in (*going, *waiting):
-            _settle(wanted, None, error)
+            _settle(wanted, error)
 
     def _time_out(self, wanted: _Wanted) -> None:
-        _settle(wanted, None, RunLost(f"the run took longer than {self._run_timeout_s:g} s"))
+        _settle(wanted, RunLost(f"the run took longer than {self._run_timeout_s:g} s"))
 
     def _give_up(self, wanted: _Wanted) -> None:
         """A run is over for whoever wanted it; if it still goes on, end it."""
         if wanted.timer is not None:
             wanted.timer.cancel()
-        lane = next((lane for lane, busy in self._busy.items() if busy is wanted), None)
-        if lane is not None and self._link is not None:
-            self._link.end_run(lane)
-            asyncio.get_running_loop().call_later(_GRACE_S, self._end_process, lane, wanted)
+        slot = next((slot for slot, busy in self._busy.items() if busy is wanted), None)
+        if slot is not None and self._link is not None:
+            self._link.end_run(slot)
+            if wanted.has_begun:
+                asyncio.get_running_loop().call_later(_GRACE_S, self._end_process, slot, wanted)
 
-    def _end_process(self, lane: Lane, wanted: _Wanted) -> None:
-        if self._busy.get(lane) is wanted:
+    def _end_process(self, slot: Slot, wanted: _Wanted) -> None:
+        if self._busy.get(slot) is wanted:
             self._died()
 
 
-def _settle(wanted: _Wanted, run: Run | None, error: Exception | None) -> None:
+def _settle(wanted: _Wanted, gave: Run | Exception) -> None:
     if wanted.future.done():
         return
-    if error is not None:
-        wanted.future.set_exception(error)
-    elif run is not None:
-        wanted.future.set_result(run)
+    if isinstance(gave, Exception):
+        wanted.future.set_exception(gave)
+    else:
+        wanted.future.set_result(gave)

@@ -48,6 +48,8 @@ class Engine(Protocol):
 
     Attributes:
         at_once: runs at the same time.
+        ahead: runs that it may have been given beside those, which begin as soon as one of them
+            has ended.
         is_up: whether a run would begin now. Where it would not, it waits, or fails.
         pid: of the process that the model has for itself and that is there; None otherwise.
         deaths: how often that process has ended without being told to.
@@ -56,6 +58,11 @@ class Engine(Protocol):
 
     at_once: int
     watch: Watch
+
+    @property
+    def ahead(self) -> int:
+        """See above."""
+        ...
 
     @property
     def deaths(self) -> int:

@@ -112,6 +112,7 @@ class ThreadEngine:
 
     def __init__(self, model: Model, *, threads: RunThreads, at_once: int | None = None) -> None:
         self.at_once = min(at_once or threads.count, threads.count)
+        self.ahead = 0  # whichever thread is free takes the next run, of whatever model
         self.is_up = True
         self.pid = None
         self.deaths = 0

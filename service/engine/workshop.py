@@ -197,8 +197,9 @@ class ProcessWorkshop:
             tuning=tuning,
             spinning=self._spinning,
             memory_bytes=self._memory_for(path, policy),
+            lanes=min(at_once or self._at_once, self._at_once),
         )
-        return self._opened(question, min(at_once or self._at_once, self._at_once))[0]
+        return self._opened(question)[0]
 
     def close(self) -> None:
         """See `Workshop`."""
@@ -206,12 +207,12 @@ class ProcessWorkshop:
             self._is_closed = True
             self._zygote.close()
 
-    def _opened(self, question: Open, lanes: int) -> tuple[Opened, Link]:
-        link = self._link(question, lanes)
+    def _opened(self, question: Open) -> tuple[Opened, Link]:
+        link = self._link(question)
 
         def engine(trial: Callable[[Opened], object]) -> Engine:
             def relink() -> Link:
-                opened, another = self._opened(question, lanes)
+                opened, another = self._opened(question)
                 try:
                     trial(opened)
                 except BaseException:
@@ -228,17 +229,17 @@ class ProcessWorkshop:
             provider=model.provider,
             placement=model.placement,
             lowered=model.lowered,
-            at_once=lanes,
+            at_once=link.at_once,
             run=link.run,
             close=link.close,
             engine=engine,
         )
         return opened, link
 
-    def _link(self, question: Open, lanes: int) -> Link:
+    def _link(self, question: Open) -> Link:
         zygote = self._zygote
         try:
-            return Link(zygote, question, lanes=lanes, timeout_s=self._load_timeout_s)
+            return Link(zygote, question, timeout_s=self._load_timeout_s)
         except ZygoteGone:
             with self._lock:
                 if self._is_closed:
@@ -248,7 +249,7 @@ class ProcessWorkshop:
                     zygote.close()
                     self._zygote = Zygote.launch()
                 zygote = self._zygote
-        return Link(zygote, question, lanes=lanes, timeout_s=self._load_timeout_s)
+        return Link(zygote, question, timeout_s=self._load_timeout_s)
 
     def _memory_for(self, path: Path, policy: ProviderPolicy) -> int:
         if resolve(policy)[0][0] != CPU:  # a device's driver reserves addresses beyond any limit

@@ -40,10 +40,11 @@ class ZygoteGone(EngineFailed):
 
 @dataclass(frozen=True, slots=True)
 class Fds:
-    """What a worker is born with: a line for control, and for each lane a line and an area."""
+    """What a worker is born with: a line for control, one for runs, and areas for these."""
 
     control: int
-    lanes: Sequence[tuple[int, int]]
+    runs: int
+    areas: Sequence[int]
 
 
 class Zygote:
@@ -99,7 +100,7 @@ class Zygote:
             ZygoteGone: this process has ended, and starts none any more.
             EngineFailed: it cannot be forked.
         """
-        return self.spawn_at(_WORKER, [fds.control, *(fd for lane in fds.lanes for fd in lane)])
+        return self.spawn_at(_WORKER, [fds.control, fds.runs, *fds.areas])
 
     def spawn_at(self, entry: str, fds: Sequence[int]) -> "Worker":
         """Fork a process that is something else than a worker.

@@ -10,6 +10,7 @@ same. All others are the app's.
 import asyncio
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, Self
@@ -19,7 +20,7 @@ from fastapi import Response
 
 from service.codec import DecodedRequest, decode_raw_request, decode_request
 from service.dataplane import DataPlane
-from service.errors import ServiceError
+from service.errors import Overloaded, ServiceError
 from service.guard import Guard
 from service.http.bodies import QUICK_JSON_BYTES
 from service.http.compression import Coding, negotiate
@@ -44,6 +45,7 @@ _PATH: Final = re.compile(rb"/v2/models/([\w.-]+)(?:/versions/([1-9][0-9]{0,17})
 _NUMBER: Final = re.compile(rb"[0-9]{1,19}")
 _OUT_OF_THE_ORDINARY: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding"})
 _CLIENT_WENT_AWAY: Final = 499
+_REFUSALS_A_TURN: Final = 32
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -144,6 +146,7 @@ class Express:
         self._level = compression_level
         self._tasks: set[asyncio.Task[None]] = set()
         self._outbox: list[tuple[Exchange, Response]] = []
+        self._turned_away: deque[tuple[Exchange, Overloaded]] = deque()
 
     @classmethod
     def of(cls, settings: Settings, service: Service) -> Self:
@@ -214,6 +217,11 @@ class Express:
         passage = model.recorder.begin()
         try:
             model.runner.require_room()
+        except Overloaded as err:
+            passage.end(Overloaded)
+            self._turn_away(exchange, err)
+            return
+        try:
             decoded = (
                 decode_raw_request(body, model.signature)
                 if exchange.header_length == 0
@@ -278,6 +286,18 @@ class Express:
         else:
             passage.end()
             self._send(exchange, response)
+
+    def _turn_away(self, exchange: Exchange, error: Overloaded) -> None:
+        """Refuse it soon: a few in each turn of the loop, so that what is computed goes on."""
+        if not self._turned_away:
+            asyncio.get_running_loop().call_soon(self._refuse_some)
+        self._turned_away.append((exchange, error))
+
+    def _refuse_some(self) -> None:
+        for _ in range(min(_REFUSALS_A_TURN, len(self._turned_away))):
+            self._fail(*self._turned_away.popleft())
+        if self._turned_away:
+            asyncio.get_running_loop().call_soon(self._refuse_some)
 
     def _fail(self, exchange: Exchange, error: Exception) -> None:
         response = response_to(error)

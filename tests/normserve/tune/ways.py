@@ -23,6 +23,7 @@ class PacedEngine:
         self.seconds = seconds
         self.is_lost = is_lost
         self.at_once = engine.at_once
+        self.ahead = 0
         self.is_up = True
         self.pid = None
         self.deaths = 0

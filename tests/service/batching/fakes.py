@@ -10,9 +10,10 @@ from service.engine import Run
 class FakeEngine:
     """Remembers what it was given. Where it is held, a run ends when `settle` is called."""
 
-    def __init__(self, *, is_held=False, at_once=1):
+    def __init__(self, *, is_held=False, at_once=1, ahead=0):
         self.is_held = is_held
         self.at_once = at_once
+        self.ahead = ahead
         self.is_up = True
         self.is_closed = False
         self.runs = []

@@ -1,4 +1,4 @@
-"""Tiny models for engines: one that adds, one that never ends, one that eats memory."""
+"""Tiny models for engines: one that adds, one that never ends, one that eats memory, and such."""
 
 import numpy as np
 import onnx
@@ -61,6 +61,15 @@ def greedy(channels: int) -> onnx.ModelProto:
             "axes": np.array([1, 2], np.int64),
             "weights": weights,
         },
+    )
+
+
+def wide(tensors: int) -> onnx.ModelProto:
+    """Each y is its x."""
+    return tiny.build(
+        [helper.make_node("Identity", [f"x{n}"], [f"y{n}"]) for n in range(tensors)],
+        {f"x{n}": (Datatype.FP32, ("rows",)) for n in range(tensors)},
+        {f"y{n}": (Datatype.FP32, ("rows",)) for n in range(tensors)},
     )
 
 

@@ -38,11 +38,15 @@ def link_to(zygote, tmp_path):
     def link(model, *, lanes=1, memory_bytes=0):
         path = tmp_path / "model.onnx"
         onnx.save(model, path)
-        question = Open(path, ProviderPolicy.CPU, threads=1, memory_bytes=memory_bytes)
-        links.append(Link(zygote, question, lanes=lanes, timeout_s=60))
+        question = Open(path, ProviderPolicy.CPU, threads=1, memory_bytes=memory_bytes, lanes=lanes)
+        links.append(Link(zygote, question, timeout_s=60))
         return links[-1]
 
     return link
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 class Told:
@@ -183,6 +187,51 @@ async def test_a_process_that_does_not_end_its_run_is_ended(engine_of):
     assert [line["event"] for line in logs] == ["model process ended", "model process is back"]
 
 
+class TestARunThatWaitsInTheProcess:
+    async def test_it_begins_as_soon_as_one_has_ended(self, engine_of):
+        engine, _ = engine_of(models.counting(), lanes=2)
+        assert engine.ahead == 2
+        endless = [engine.start(ENDLESS, ["y"]) for _ in range(2)]
+        short = engine.start(SHORT, ["y"])
+        await asyncio.sleep(0.05)
+        assert not short.done()
+        endless[1].cancel()
+        assert (await asyncio.wait_for(short, 30)).outputs["y"] == 3
+        endless[0].cancel()
+
+    async def test_it_is_told_to_end_and_the_one_that_runs_goes_on(self, engine_of):
+        engine, link = engine_of(models.counting())
+        running, waiting = (engine.start(ENDLESS, ["y"]) for _ in range(2))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.sleep(1.2)  # longer than a run that is told to end may take
+        assert not running.done()
+        running.cancel()
+        assert (await asyncio.wait_for(engine.start(SHORT, ["y"]), 30)).outputs["y"] == 3
+        os.kill(link.pid, 0)  # it is still there
+
+    async def test_its_time_begins_when_it_does(self, engine_of):
+        engine, _ = engine_of(models.counting(), run_timeout_s=0.4)
+        first = engine.start(ENDLESS, ["y"])
+        await asyncio.sleep(0.2)
+        second = engine.start(ENDLESS, ["y"])
+        with pytest.raises(RunLost):
+            await first
+        lost = asyncio.get_running_loop().time()
+        with pytest.raises(RunLost):
+            await second
+        assert asyncio.get_running_loop().time() - lost > 0.3
+        assert engine.deaths == 0
+
+    async def test_a_model_with_hundreds_of_tensors_has_none(self, engine_of):
+        before = descriptors()
+        engine, link = engine_of(models.wide(200))
+        assert (engine.ahead, len(link.slots)) == (0, 1)
+        assert descriptors() == before + 4  # two lines, an area, the process
+        feeds = {f"x{number}": (np.zeros(1, np.float32),) for number in range(200)}
+        assert len((await engine.start(feeds, [])).outputs) == 200
+
+
 class TestAProcessThatEnds:
     async def test_who_runs_learns_of_it_and_who_waits_goes_on_waiting(self, engine_of):
         engine, link = engine_of(models.counting())
@@ -272,7 +321,7 @@ class TestOpening:
         path.write_bytes(b"no model")
         question = Open(path, ProviderPolicy.CPU, threads=1, memory_bytes=0)
         with pytest.raises(ModelInvalid):
-            Link(zygote, question, lanes=1, timeout_s=60)
+            Link(zygote, question, timeout_s=60)
 
     async def test_a_small_file_that_asks_for_gigabytes_does_not_get_them(self, link_to):
         link = link_to(models.bomb(2**28), memory_bytes=2**28)

@@ -67,8 +67,8 @@ def test_a_model_is_opened_as_it_is_tuned(workshop, path):
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
 def test_the_process_of_a_model_has_the_threads_of_its_runs_and_of_its_instances(zygote, path):
     def count(*, lanes, **how):
-        question = Open(path, ProviderPolicy.CPU, memory_bytes=0, **how)
-        link = Link(zygote, question, lanes=lanes, timeout_s=60)
+        question = Open(path, ProviderPolicy.CPU, memory_bytes=0, lanes=lanes, **how)
+        link = Link(zygote, question, timeout_s=60)
         threads = threads_of(link.pid)
         link.close()
         return threads
