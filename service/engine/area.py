@@ -51,6 +51,7 @@ class Area:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._memory: mmap.mmap | None = None
+        self._end = 0
 
     @classmethod
     def create(cls) -> "Area":
@@ -81,6 +82,7 @@ class Area:
             laid.append(Laid(name, datatype, shape, end, size))
             contents.append(content)
             end += -(-size // _ALIGNMENT) * _ALIGNMENT
+        self._end = end
         memory = self._require(end)
         for place, content in zip(laid, contents, strict=True):
             if isinstance(content, bytes | memoryview):
@@ -99,6 +101,16 @@ class Area:
         tensors = tuple(laid)
         memory = self._require(max((place.start + place.size for place in tensors), default=0))
         return {place.name: _read(memory, place, copy=copy) for place in tensors}
+
+    def leave(self, note: bytes) -> tuple[int, int]:
+        """Lay out a note behind the tensors that were put last; where it begins, and its bytes."""
+        stop = self._end + len(note)
+        self._require(stop)[self._end : stop] = note
+        return self._end, len(note)
+
+    def note(self, start: int, size: int) -> bytes:
+        """What the other end has left there."""
+        return self._require(start + size)[start : start + size]
 
     def shrink(self) -> None:
         """Return what a large run has left, when neither end uses the area."""

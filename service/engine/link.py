@@ -2,16 +2,15 @@
 
 import contextlib
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Final
 
 import numpy as np
 
 from bundle.errors import BundleError, RunFailed
-from bundle.tensors import TensorSpec
 from service.engine.area import Area
-from service.engine.messages import End, Failed, Open, Opened, Start, unpack_answer
+from service.engine.messages import End, Failed, Open, Opened, Packet, Start, unpack_answer
 from service.engine.run import Pieces, Run
 from service.engine.zygote import Fds, Zygote
 from service.errors import EngineFailed
@@ -21,11 +20,8 @@ __all__ = ["Link", "Slot"]
 _MOST_SLOTS: Final = 250
 """A worker is born with an area for each, and the system hands over so many at once."""
 
-_SMALL_BYTES: Final = 2**14
-"""Of a message. Some of these wait on a line without holding up who sends them."""
-
-_TENSOR_BYTES: Final = 128
-"""That a message has for a tensor beside its name, at most."""
+_PACKET_BYTES: Final = 64
+"""More than one has."""
 
 
 class Slot:
@@ -75,19 +71,19 @@ class Link:
         slots = max(self.at_once, min(2 * self.at_once, _MOST_SLOTS))
         self.slots = [Slot(number, Area.create()) for number in range(slots)]
         with contextlib.ExitStack() as theirs:
-            self._control, control = _line(theirs)
-            self._runs, runs = _line(theirs)
+            control, far = socket.socketpair()
+            theirs.callback(far.close)
+            self._control = Connection(control.detach())
+            self._runs, runs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            theirs.callback(runs.close)
             try:
-                fds = Fds(control, runs, [slot.area.fd for slot in self.slots])
+                areas = [slot.area.fd for slot in self.slots]
+                fds = Fds(far.fileno(), runs.fileno(), areas)
                 self._worker = zygote.spawn(fds)
             except EngineFailed:
                 self._close_lines()
                 raise
         self.model = self._open(question, timeout_s)
-        if _message_bytes([*self.model.inputs, *self.model.outputs]) > _SMALL_BYTES:
-            for slot in self.slots[self.at_once :]:
-                slot.area.close()
-            del self.slots[self.at_once :]
 
     @property
     def pid(self) -> int:
@@ -106,12 +102,13 @@ class Link:
         """
         try:
             laid = slot.area.put(feeds.items())
+            place = slot.area.leave(Start(laid, tuple(outputs)).pack())
         except (OSError, MemoryError) as err:
             raise RunFailed(f"there is no memory for the tensors of the run: {err}") from err
         self._begun += 1
         slot.run = self._begun
         with contextlib.suppress(OSError):
-            self._runs.send_bytes(Start(slot.run, slot.number, laid, tuple(outputs)).pack())
+            self._runs.send(Packet(slot.run, slot.number, *place).pack())
 
     def finish(self) -> tuple[Slot, Run | BundleError]:
         """What the next run that has ended gave, and which it is; waits for it.
@@ -120,8 +117,9 @@ class Link:
             EOFError: the worker is gone.
             OSError: the same.
         """
-        answer = unpack_answer(self._runs.recv_bytes())
-        slot = self.slots[answer.area]
+        packet = Packet.unpack(self._runs.recv(_PACKET_BYTES))
+        slot = self.slots[packet.area]
+        answer = unpack_answer(slot.area.note(packet.start, packet.size))
         if isinstance(answer, Failed):
             return slot, answer.error
         outputs = slot.area.get(answer.outputs, copy=True)
@@ -180,14 +178,3 @@ class Link:
             self.close()
             raise answer.error
         return answer
-
-
-def _line(theirs: contextlib.ExitStack) -> tuple[Connection, int]:
-    """Our end of a new line, and the number of theirs, which is closed with the stack."""
-    here, there = socket.socketpair()
-    theirs.callback(there.close)
-    return Connection(here.detach()), there.fileno()
-
-
-def _message_bytes(tensors: Iterable[TensorSpec]) -> int:
-    return sum(len(tensor.name) + _TENSOR_BYTES for tensor in tensors)

@@ -1,14 +1,17 @@
 """What the server and a worker say to each other. Tensors are not in it: they lie in an `Area`.
 
-They go over lines (`multiprocessing.connection.Connection`) that only the two ends have. Those of
-every run are packed as plain values: classes and enumerations take ten times as long.
+What is said once goes over a line (`multiprocessing.connection.Connection`) that only the two ends
+have. What is said of a run is left in its area, behind its tensors, packed as plain values: classes
+and enumerations take ten times as long. A `Packet` says where. Packets are small, and go over a
+socket that keeps them whole, so that several threads may wait on it.
 """
 
 import pickle
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from bundle import AS_IT_COMES, BundleError, ProviderPolicy, SessionTuning
 from bundle.opener import Placement
@@ -20,10 +23,13 @@ __all__ = [
     "Failed",
     "Open",
     "Opened",
+    "Packet",
     "Ran",
     "Start",
     "unpack_answer",
 ]
+
+_PACKET: Final = struct.Struct("<QQQQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +66,69 @@ class Opened:
     lowered: tuple[str, ...]
 
 
-class Start(NamedTuple):
-    """Run the model with the tensors that lie in an area.
+class Packet(NamedTuple):
+    """Something was left in an area, which was the other end's until now.
 
     Attributes:
-        number: of the run, rising.
-        area: the number of the area, which is the run's until it is answered.
+        run: its number, rising.
+        area: the area's number; it is the run's until that is answered.
+        start: of the note, in bytes.
+        size: of the note, in bytes.
+    """
+
+    run: int
+    area: int
+    start: int
+    size: int
+
+    def pack(self) -> bytes:
+        """As it is sent."""
+        return _PACKET.pack(*self)
+
+    @classmethod
+    def unpack(cls, content: bytes) -> Self:
+        """As it was sent.
+
+        Raises:
+            EOFError: nothing was: the other end is gone.
+        """
+        if not content:
+            raise EOFError
+        return cls(*_PACKET.unpack(content))
+
+
+class Start(NamedTuple):
+    """Run the model.
+
+    Attributes:
         inputs: where they lie.
         outputs: that are wanted.
     """
 
-    number: int
-    area: int
     inputs: tuple[Laid, ...]
     outputs: tuple[str, ...]
 
     def pack(self) -> bytes:
         """As it is sent."""
-        return pickle.dumps((self.number, self.area, _plain(self.inputs), self.outputs))
+        return pickle.dumps((_plain(self.inputs), self.outputs))
 
     @classmethod
     def unpack(cls, content: bytes) -> Self:
         """As it was sent."""
-        number, area, inputs, outputs = pickle.loads(content)  # noqa: S301  # our own other end
-        return cls(number, area, _laid(inputs), outputs)
+        inputs, outputs = pickle.loads(content)  # noqa: S301  # of our own other end
+        return cls(_laid(inputs), outputs)
 
 
 class Ran(NamedTuple):
     """It ran. The times are on the clock of `time.perf_counter_ns`, which all processes share."""
 
-    area: int
     outputs: tuple[Laid, ...]
     begun_ns: int
     ended_ns: int
 
     def pack(self) -> bytes:
         """As it is sent."""
-        return pickle.dumps((self.area, _plain(self.outputs), self.begun_ns, self.ended_ns))
+        return pickle.dumps((_plain(self.outputs), self.begun_ns, self.ended_ns))
 
 
 class Failed(NamedTuple):
@@ -104,15 +136,13 @@ class Failed(NamedTuple):
 
     Attributes:
         error: what was raised; only classes of `bundle.errors` are sent as themselves.
-        area: of the run that it is about.
     """
 
     error: BundleError
-    area: int = 0
 
     def pack(self) -> bytes:
         """As it is sent."""
-        return pickle.dumps((self.area, self.error))
+        return pickle.dumps(self.error)
 
 
 class End(NamedTuple):
@@ -123,11 +153,11 @@ class End(NamedTuple):
 
 def unpack_answer(content: bytes) -> Ran | Failed:
     """What a worker has sent after a run."""
-    area, *answer = pickle.loads(content)  # noqa: S301  # of our own other end
-    if len(answer) == 1:
-        return Failed(answer[0], area)
+    answer = pickle.loads(content)  # noqa: S301  # of our own other end
+    if isinstance(answer, BundleError):
+        return Failed(answer)
     outputs, begun_ns, ended_ns = answer
-    return Ran(area, _laid(outputs), begun_ns, ended_ns)
+    return Ran(_laid(outputs), begun_ns, ended_ns)
 
 
 def _plain(tensors: Iterable[Laid]) -> tuple[tuple[object, ...], ...]:

@@ -1,15 +1,15 @@
 """A worker process: one model, and a thread for each run at the same time. Orders nothing.
 
-These threads take runs off one line in turn: each waits for a message, runs the model with what
-lies in the area that it names, lays out there what that gave, and says so. The main thread opens
-the model, and ends runs. Nothing here outlives the server: a line whose other end is gone ends the
-process.
+Each of these threads waits for a packet, runs the model with what lies in the area that it names,
+lays out there what that gave, and says so. The main thread opens the model, and ends runs. Nothing
+here outlives the server: a line whose other end is gone ends the process.
 """
 
 import os
 import resource
 import select
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,11 +21,12 @@ from typing import Final, NoReturn
 from bundle import BundleError, Interrupt, OpenModel, RunFailed, open_model
 from bundle.memory import release_memory
 from service.engine.area import Area
-from service.engine.messages import End, Failed, Open, Opened, Ran, Start
+from service.engine.messages import End, Failed, Open, Opened, Packet, Ran, Start
 
 __all__ = ["Lanes", "be_worker", "work"]
 
 _SACRIFICE = Path("/proc/self/oom_score_adj")
+_PACKET_BYTES: Final = 64
 _IDLE_S: Final = 2.0
 """Without anything to run, until what runs have taken is given back."""
 
@@ -34,69 +35,78 @@ class Lanes:
     """Runs, one on each thread that serves here.
 
     Args:
-        line: to the server.
+        line: to the server, of packets.
         areas: shared with it.
     """
 
-    def __init__(self, line: Connection, areas: Sequence[Area]) -> None:
+    def __init__(self, line: socket.socket, areas: Sequence[Area]) -> None:
         self._line = line
         self._areas = areas
-        self._receiving = threading.Lock()
-        self._sending = threading.Lock()
-        self._ending = threading.Lock()
+        self._lock = threading.Lock()
         self._going: dict[int, Interrupt] = {}
-        self._newest = 0
         self._to_end: set[int] = set()
 
     def end_run(self, number: int) -> None:
         """End a run: one that is going on, or will begin; one that is over is none of them."""
-        with self._ending:
+        with self._lock:
             if number in self._going:
                 self._going[number].set()
-            elif number > self._newest:
+            else:
                 self._to_end.add(number)
 
     def serve(self, model: OpenModel) -> NoReturn:
         """Run what is asked for until the server is gone; then the process ends."""
-        asked = select.poll()
-        asked.register(self._line, select.POLLIN)
+        asked = select.epoll()
+        # a packet wakes one of the threads that wait, and no other, which would be in its way
+        asked.register(self._line, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         try:
             while True:
-                with self._receiving:
-                    if not asked.poll(_IDLE_S * 1000):
-                        release_memory(model)
-                    start = Start.unpack(self._line.recv_bytes())
-                    interrupt = self._begin(start.number)
-                answer = self._run(model, start, interrupt)
-                with self._sending:
-                    self._line.send_bytes(answer.pack())
+                if not asked.poll(_IDLE_S):
+                    release_memory(model)
+                    asked.poll()
+                try:
+                    packet = Packet.unpack(self._line.recv(_PACKET_BYTES, socket.MSG_DONTWAIT))
+                except BlockingIOError:  # another thread was quicker
+                    continue
+                area = self._areas[packet.area]
+                start = Start.unpack(area.note(packet.start, packet.size))
+                with self._interrupt(packet.run) as interrupt:
+                    answer = _run(model, start, area, interrupt)
+                place = area.leave(answer.pack())
+                self._line.send(Packet(packet.run, packet.area, *place).pack())
         except (EOFError, OSError):
             os._exit(0)  # a run on another thread would hold up any other way to end
 
-    def _begin(self, number: int) -> Interrupt:
+    @contextmanager
+    def _interrupt(self, number: int) -> Iterator[Interrupt]:
+        """What ends a run while it goes on."""
         interrupt = Interrupt()
-        with self._ending:
+        with self._lock:
             self._going[number] = interrupt
-            self._newest = number
-            if number in self._to_end:
-                self._to_end.discard(number)
-                interrupt.set()
-        return interrupt
-
-    def _run(self, model: OpenModel, start: Start, interrupt: Interrupt) -> Ran | Failed:
-        area = self._areas[start.area]
-        begun_ns = time.perf_counter_ns()
+            if self._to_end:
+                if number in self._to_end:
+                    interrupt.set()
+                # those that can still begin are as many as there are areas; the others are over
+                oldest = number - len(self._areas)
+                self._to_end = {run for run in self._to_end if run > oldest and run != number}
         try:
-            feeds = area.get(start.inputs, copy=False)
-            outputs = model.run(feeds, start.outputs, interrupt=interrupt)
-            ended_ns = time.perf_counter_ns()
-            laid = area.put((name, (array,)) for name, array in outputs.items())
-            return Ran(start.area, laid, begun_ns, ended_ns)
-        except Exception as err:  # noqa: BLE001  # the process's edge: the server tells who asked
-            return Failed(_sendable(err), start.area)
+            yield interrupt
         finally:
-            with self._ending:
-                del self._going[start.number]
+            with self._lock:
+                del self._going[number]
+
+
+def _run(model: OpenModel, start: Start, area: Area, interrupt: Interrupt) -> Ran | Failed:
+    begun_ns = time.perf_counter_ns()
+    try:
+        feeds = area.get(start.inputs, copy=False)
+        outputs = model.run(feeds, start.outputs, interrupt=interrupt)
+        ended_ns = time.perf_counter_ns()
+        laid = area.put((name, (array,)) for name, array in outputs.items())
+        return Ran(laid, begun_ns, ended_ns)
+    except Exception as err:  # noqa: BLE001  # the process's edge: the server tells who asked
+        area.put(())  # what is left there next takes no memory that there may not be
+        return Failed(_sendable(err))
 
 
 def be_worker(fds: Sequence[int]) -> NoReturn:
@@ -106,7 +116,8 @@ def be_worker(fds: Sequence[int]) -> NoReturn:
         fds: a line for control, one for runs, and areas for these.
     """
     control, runs, *areas = fds
-    work(Connection(control), Lanes(Connection(runs), [Area(area) for area in areas]))
+    line = socket.socket(fileno=runs)
+    work(Connection(control), Lanes(line, [Area(area) for area in areas]))
 
 
 def work(control: Connection, lanes: Lanes) -> NoReturn:
