@@ -109,7 +109,9 @@ class Area:
         return self._end, len(note)
 
     def note(self, start: int, size: int) -> bytes:
-        """What the other end has left there."""
+        """What the other end has left there. From now on it is this end's turn."""
+        if self._memory is not None and len(self._memory) > os.fstat(self.fd).st_size:
+            self._memory = None  # the other end has shrunk it: there is nothing behind its end
         return self._require(start + size)[start : start + size]
 
     def shrink(self) -> None:

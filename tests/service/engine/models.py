@@ -64,6 +64,16 @@ def greedy(channels: int) -> onnx.ModelProto:
     )
 
 
+def repeating(times: int) -> onnx.ModelProto:
+    """Each number of x, so many times."""
+    return tiny.build(
+        [helper.make_node("Expand", ["x", "shape"], ["y"])],
+        {"x": (Datatype.FP32, ("rows", 1))},
+        {"y": (Datatype.FP32, ("rows", times))},
+        {"shape": np.array([1, times], np.int64)},
+    )
+
+
 def wide(tensors: int) -> onnx.ModelProto:
     """Each y is its x."""
     return tiny.build(

@@ -103,6 +103,24 @@ def test_what_a_large_tensor_took_is_returned(ends):
     assert other.get(one.put([("x", (small,))]), copy=False)["x"].tolist() == [0, 1, 2]
 
 
+def test_after_that_the_other_end_writes_where_there_was_memory(ends):
+    one, other = ends
+    large, small = np.ones(20 * 2**20, np.uint8), np.ones(1, np.uint8)
+    other.get(one.put([("x", (large,))]), copy=False)
+    one.shrink()
+    one.put([("x", (small,))])
+    assert other.note(*one.leave(b"your turn")) == b"your turn"
+    got = one.get(other.put([("y", (large,))]), copy=False)["y"]
+    assert got.sum() == large.size
+
+
+def test_a_note_lies_behind_the_tensors(ends):
+    one, other = ends
+    laid = one.put([("x", (np.arange(5),))])
+    assert other.note(*one.leave(b"n" * 10_000)) == b"n" * 10_000
+    assert other.get(laid, copy=False)["x"].tolist() == [0, 1, 2, 3, 4]
+
+
 def test_a_small_one_is_kept(ends):
     one, _ = ends
     one.put([("x", (np.ones(10),))])

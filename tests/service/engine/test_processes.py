@@ -145,6 +145,14 @@ async def test_what_a_large_request_has_taken_goes_back_when_the_process_is_idle
     assert engine.deaths == 0
 
 
+async def test_large_and_small_answers_may_follow_each_other(engine_of):
+    engine, _ = engine_of(models.repeating(1_000))
+    for rows in (10, 10_000, 10, 100):
+        run = await engine.start({"x": (np.ones((rows, 1), np.float32),)}, ["y"])
+        assert run.outputs["y"].sum() == rows * 1_000
+    assert engine.deaths == 0
+
+
 async def test_what_the_model_refuses_is_told(engine_of):
     engine, _ = engine_of(models.adding())
     with pytest.raises(InputInvalid):
