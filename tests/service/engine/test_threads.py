@@ -7,6 +7,7 @@ import pytest
 from bundle import InputInvalid, RunInterrupted, open_model
 from service.engine import RunThreads, ThreadEngine
 from service.errors import EngineFailed
+from tests.service import tiny
 from tests.service.engine.models import counting
 
 
@@ -46,7 +47,7 @@ async def test_a_model_runs_off_the_event_loop(threads):
     assert threads.pending == 1
     model.go_on.set()
     assert (await run).outputs["x"].tolist() == [1, 2]
-    assert threads.pending == 0
+    await asyncio.to_thread(tiny.wait_for, lambda: threads.pending == 0)  # its thread is told after
 
 
 async def test_pieces_are_put_together(threads):
