@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import orjson
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from bundle import Datatype, TensorSpec
 from service.errors import Overloaded
@@ -151,13 +153,15 @@ async def test_what_the_main_process_refuses_is_told(tmp_path):
         assert front.visits == []
 
 
-async def test_a_bug_in_the_main_process_is_logged_with_where_it_was(tmp_path, capfd):
+async def test_a_bug_in_the_main_process_is_logged_with_where_it_was(tmp_path):
+    processors = [structlog.processors.format_exc_info]
     async with fronted(tmp_path) as front:
         front.runner.error = ZeroDivisionError("at last")
-        _, answer = front.ask([1])
-        reply = await answer
+        with capture_logs(processors=processors) as logs:
+            _, answer = front.ask([1])
+            reply = await answer
         assert (reply.status_code, orjson.loads(reply.body)) == (500, {"error": "internal error"})
-    told = "".join(capfd.readouterr())
+    (told,) = [line["exception"] for line in logs if line["log_level"] == "error"]
     assert "ZeroDivisionError" in told
     assert "in run" in told
 
