@@ -10,7 +10,16 @@ import numpy as np
 
 from bundle.errors import BundleError, RunFailed
 from service.engine.area import Area
-from service.engine.messages import End, Failed, Open, Opened, Packet, Start, unpack_answer
+from service.engine.messages import (
+    PACKET_BYTES,
+    End,
+    Failed,
+    Open,
+    Opened,
+    Packet,
+    Start,
+    unpack_answer,
+)
 from service.engine.run import Pieces, Run
 from service.engine.zygote import Fds, Zygote
 from service.errors import EngineFailed
@@ -19,9 +28,6 @@ __all__ = ["Link", "Slot"]
 
 _MOST_SLOTS: Final = 250
 """A worker is born with an area for each, and the system hands over so many at once."""
-
-_PACKET_BYTES: Final = 64
-"""More than one has."""
 
 
 class Slot:
@@ -117,7 +123,7 @@ class Link:
             EOFError: the worker is gone.
             OSError: the same.
         """
-        packet = Packet.unpack(self._runs.recv(_PACKET_BYTES))
+        packet = Packet.unpack(self._runs.recv(PACKET_BYTES))
         slot = self.slots[packet.area]
         answer = unpack_answer(slot.area.note(packet.start, packet.size))
         if isinstance(answer, Failed):

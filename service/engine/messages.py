@@ -19,6 +19,7 @@ from bundle.tensors import Datatype, TensorSpec
 from service.engine.area import Laid
 
 __all__ = [
+    "PACKET_BYTES",
     "End",
     "Failed",
     "Open",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 _PACKET: Final = struct.Struct("<QQQQ")
+PACKET_BYTES: Final = _PACKET.size
+"""That each `Packet` has."""
 
 
 @dataclass(frozen=True, slots=True)

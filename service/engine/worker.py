@@ -21,12 +21,11 @@ from typing import Final, NoReturn
 from bundle import BundleError, Interrupt, OpenModel, RunFailed, open_model
 from bundle.memory import release_memory
 from service.engine.area import Area
-from service.engine.messages import End, Failed, Open, Opened, Packet, Ran, Start
+from service.engine.messages import PACKET_BYTES, End, Failed, Open, Opened, Packet, Ran, Start
 
 __all__ = ["Lanes", "be_worker", "work"]
 
 _SACRIFICE = Path("/proc/self/oom_score_adj")
-_PACKET_BYTES: Final = 64
 _IDLE_S: Final = 2.0
 """Without anything to run, until what runs have taken is given back."""
 
@@ -65,7 +64,7 @@ class Lanes:
                     release_memory(model)
                     asked.poll()
                 try:
-                    packet = Packet.unpack(self._line.recv(_PACKET_BYTES, socket.MSG_DONTWAIT))
+                    packet = Packet.unpack(self._line.recv(PACKET_BYTES, socket.MSG_DONTWAIT))
                 except BlockingIOError:  # another thread was quicker
                     continue
                 area = self._areas[packet.area]

@@ -1,9 +1,10 @@
-"""An engine that doubles its inputs, and rows to give it."""
+"""An engine that doubles its inputs, a batcher over it, and rows to give it."""
 
 import asyncio
 
 import numpy as np
 
+from service.batching import Admission, Batcher, Plan, Turns
 from service.engine import Run
 
 
@@ -46,6 +47,16 @@ class FakeEngine:
     @property
     def sizes(self):
         return [len(feeds["x"]) for feeds in self.runs]
+
+
+def batcher(engine, *, most=8, inside=100, turns=None, **plan):
+    return Batcher(
+        engine,
+        admission=Admission(most=inside),
+        turns=turns or Turns(8),
+        rows=lambda: most,
+        plan=Plan(**plan),
+    )
 
 
 def rows(*values):
