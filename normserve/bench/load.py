@@ -111,7 +111,8 @@ def measure(
 ) -> Load:
     """A round of load: so many connections, each of which asks again when it was answered.
 
-    What comes in the first moments, while connections are made, does not count.
+    What comes in the first moments, while connections are made, does not count. Returns when the
+    server has done what it still had to do.
 
     Args:
         target: the server.
@@ -123,6 +124,8 @@ def measure(
     before = 0.0 if processes is None else processes.cpu_s()
     answers = fire(target, shot, concurrency=concurrency, seconds=seconds + _WARM_UP_S)
     used = None if processes is None else processes.cpu_s() - before
+    if processes is not None:
+        processes.wait_until_idle()
     if not len(answers):
         return Load(0.0, float("nan"), float("nan"), None, concurrency)
     begin = float(answers.began_s.min()) + _WARM_UP_S

@@ -5,6 +5,7 @@ Reads Linux's ``/proc``; a process that ends meanwhile counts for nothing.
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ __all__ = ["ProcessTree"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_IDLE = 0.2  # of a core; what a server does on its own is less
+_LOOK_S, _PATIENCE_S = 0.1, 60.0
 _PRESENT, _OF_A_FILE = np.uint64(1 << 63), np.uint64(1 << 61)  # in /proc/PID/pagemap
 
 _Pages = set[tuple[str, str, int]]
@@ -42,6 +45,21 @@ class ProcessTree:
     def cpu_s(self) -> float:
         """Seconds of processor time so far, of those that run, in user and in kernel mode."""
         return self._sum(_ticks) / _TICKS
+
+    def wait_until_idle(self) -> None:
+        """Wait until they have nothing left to do, a minute at most.
+
+        A server may go on with what nobody waits for any more; whoever is measured next would be
+        slowed down by it.
+        """
+        end = time.monotonic() + _PATIENCE_S
+        before = self.cpu_s()
+        while time.monotonic() < end:
+            time.sleep(_LOOK_S)
+            now = self.cpu_s()
+            if now - before <= _IDLE * _LOOK_S:
+                return
+            before = now
 
     def resident_mib(self) -> float:
         """Resident memory in MiB, what the processes share counted once.

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 from normserve.bench.processes import ProcessTree
@@ -14,6 +15,7 @@ child.wait()
 QUIET = "print(flush=True); import sys; sys.stdin.read()"
 LARGE = f"content = b'x' * (64 << 20); {QUIET}"
 BUSY = f"print(sum(i * i for i in range(3_000_000)), flush=True); {QUIET}"
+LONGER = f"print(flush=True); sum(i * i for i in range(5_000_000)); {QUIET}"
 OPEN = f"import threading; files = [open('/dev/null') for _ in range(10)]; {QUIET}"
 
 
@@ -51,6 +53,15 @@ def test_what_two_processes_share_counts_once():
 def test_processor_time_of_children_counts():
     with tree_of(QUIET) as quiet, tree_of(BUSY) as busy:
         assert busy.cpu_s() > quiet.cpu_s()
+
+
+def test_it_is_idle_once_all_have_done_what_they_had_to_do():
+    with tree_of(LONGER) as tree:
+        tree.wait_until_idle()
+        used = tree.cpu_s()
+        time.sleep(0.3)
+        assert tree.cpu_s() - used < 0.1
+        assert used > 0.1  # the five millions were counted
 
 
 def test_a_process_that_has_ended_uses_nothing():
