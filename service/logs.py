@@ -3,7 +3,9 @@
 import json
 import logging
 import sys
-from typing import Final, Literal
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
 
 import orjson
 import structlog
@@ -11,8 +13,9 @@ import structlog
 from service.log_settings import Level, LogControl, LogSettings
 from service.tracing.current import current_ids
 
-__all__ = ["add_trace", "configure_logging"]
+__all__ = ["add_trace", "configure_logging", "log_at_once"]
 
+_log = structlog.stdlib.get_logger(__name__)
 
 # without the values of variables: tensors are among them
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
@@ -47,19 +50,19 @@ def configure_logging(*, log_format: Literal["console", "json"], level: Level) -
     Returns:
         What changes the levels afterwards.
     """
-    written = _Written()
+    logger = structlog.WriteLogger(sys.stderr)
+    is_json = log_format == "json"
+    final: list[structlog.typing.Processor]
+    final = [_TRACEBACKS, _json_line] if is_json else [_escape, _console_line()]
+    written = _Written(final, logger)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         add_trace,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    logger = structlog.WriteLogger(sys.stderr)
-    is_json = log_format == "json"
-    final: list[structlog.typing.Processor]
-    final = [_TRACEBACKS, _json_line] if is_json else [_escape, _console_line()]
     structlog.configure(
-        processors=[written.drop, *shared, *final],
+        processors=[written, *shared, *final],
         logger_factory=lambda *_: logger,
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
@@ -76,8 +79,53 @@ def configure_logging(*, log_format: Literal["console", "json"], level: Level) -
     return LogControl(LogSettings.from_level(level), apply=written.follow)
 
 
+def log_at_once(events: Sequence[structlog.typing.EventDict]) -> None:
+    """Log what happened, of no importance beyond "info", in one go.
+
+    Putting a line together costs as much as a small request; many that are put together and
+    written at once cost a fraction of it. No context of any of them is looked at.
+
+    Args:
+        events: of each, ``event`` and what else is known. They are used up.
+    """
+    first, *_ = structlog.get_config()["processors"]
+    if isinstance(first, _Written):
+        first.write(events)
+    else:  # the log is somebody else's
+        for event in events:
+            _log.info(**event)
+
+
 class _Written(logging.Filter):
-    """Lets through what the settings say; levels can be switched each by itself."""
+    """Lets through what the settings say; levels can be switched each by itself.
+
+    The first of structlog's chain of processors; for the standard library, a filter.
+
+    Args:
+        final: the processors that make a line.
+        logger: writes it.
+    """
+
+    def __init__(
+        self, final: Sequence[structlog.typing.Processor], logger: structlog.WriteLogger
+    ) -> None:
+        super().__init__()
+        self._final = final
+        self._logger = logger
+
+    def write(self, events: Sequence[structlog.typing.EventDict]) -> None:
+        """Write lines for people or machines, at the level "info", with one call of the system."""
+        if not self._are_written[logging.INFO]:
+            return
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        lines = []
+        for event in events:
+            line: Any = event
+            line["level"], line["timestamp"] = "info", now
+            for processor in self._final:
+                line = processor(self._logger, "info", line)
+            lines.append(line)
+        self._logger.msg("\n".join(lines))
 
     def follow(self, settings: LogSettings) -> None:
         """Let these settings hold from now on."""
@@ -96,10 +144,10 @@ class _Written(logging.Filter):
         """Whether a record is written, by the named level that its own reaches."""
         return self._is_written(record.levelno)
 
-    def drop(
+    def __call__(
         self, _: object, method: str, event: structlog.typing.EventDict
     ) -> structlog.typing.EventDict:
-        """Drop what is not written; for structlog's chain of processors."""
+        """Drop what is not written."""
         if not self._is_written(_NUMBERS[method]):
             raise structlog.DropEvent
         return event
@@ -152,7 +200,8 @@ def _console_line() -> structlog.typing.Processor:
         if not _LONG.isdisjoint(event):
             return str(renderer(logger, method, event))
         head = f"{event.pop('timestamp')} [{event.pop('level'):<9}] {event.pop('event')!s:<30} "
-        return (head + " ".join(f"{name}={_told(event[name])}" for name in sorted(event))).rstrip()
+        fields = [f"{name}={_told(event[name])}" for name in sorted(event)]
+        return (head + " ".join(fields)).rstrip()
 
     return render
 

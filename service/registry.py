@@ -200,9 +200,7 @@ class Registry:
     def entries(self) -> tuple[VersionEntry, ...]:
         """Every version of every model, by name, then number."""
         return tuple(
-            versions[version]
-            for _, versions in sorted(self._entries.items())
-            for version in sorted(versions)
+            entry for _, versions in sorted(self._entries.items()) for entry in versions.values()
         )
 
     def versions(self, name: str) -> tuple[VersionEntry, ...]:
@@ -214,7 +212,7 @@ class Registry:
         versions = self._entries.get(name)
         if versions is None:
             raise ModelUnknown(f"there is no model {excerpt(name)}")
-        return tuple(versions[version] for version in sorted(versions))
+        return tuple(versions.values())
 
     def find(self, name: str, version: int | None = None) -> ServedModel:
         """The model that answers requests for a version.
@@ -263,7 +261,8 @@ class Registry:
     def _put(self, entry: VersionEntry) -> None:
         # new mappings, so that readers never see one that changes under them
         versions = {**self._entries.get(entry.name, {}), entry.version: entry}
-        self._entries = {**self._entries, entry.name: versions}
+        by_number = {version: versions[version] for version in sorted(versions)}
+        self._entries = {**self._entries, entry.name: by_number}
         self._changed()
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import structlog
 
-__all__ = ["bounded", "log_request", "request_id_of"]
+__all__ = ["bounded", "log_request", "request_id_of", "told"]
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _CHARACTERS: Final = 256
@@ -33,11 +33,17 @@ def log_request(event: str = "request", *, error: str | None = None, **fields: A
         error: what the client was told, if it was refused.
         fields: the rest; text is bounded, and what is ``None`` left out.
     """
-    told = {
+    _log.info(**told(event, error=error, **fields))
+
+
+def told(event: str = "request", *, error: str | None = None, **fields: Any) -> dict[str, Any]:
+    """What `log_request` logs of it, for `service.logs.log_at_once`."""
+    said: dict[str, Any] = {
         name: bounded(value) if type(value) is str and len(value) > _CHARACTERS else value
         for name, value in fields.items()
         if value is not None
     }
     if error is not None:
-        told["error"] = bounded(error, characters=_MESSAGE_CHARACTERS)
-    _log.info(event, **told)
+        said["error"] = bounded(error, characters=_MESSAGE_CHARACTERS)
+    said["event"] = event
+    return said

@@ -5,7 +5,6 @@ wrong with a request, and on how that is told, logged and counted.
 """
 
 import asyncio
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -18,13 +17,11 @@ from service.fronts.messages import Birth, Elsewhere
 from service.fronts.plane import FrontPlane
 from service.fronts.relay import Relay
 from service.http.connection import BoundedProtocol
-from service.http.express import Connection, Exchange, Express
+from service.http.express import Connection, Exchange, Express, Head
 from service.metrics import Traffic
 from service.tracing import Tracing
 
 __all__ = ["FrontExpress"]
-
-_Headers = Sequence[tuple[bytes, bytes]]
 
 
 class _Tracing:
@@ -54,20 +51,19 @@ class FrontExpress(Express):
             compression_level=birth.settings.compression_level,
         )
         self._relay = relay
-        self._requests: dict[Exchange, tuple[_Headers, bytes]] = {}
+        self._bodies: dict[Exchange, bytes] = {}
 
-    def take(self, connection: Connection, url: bytes, headers: _Headers) -> Exchange | None:
+    def take(self, connection: Connection, head: Head) -> Exchange | None:
         """A request whose head has come; ``None`` where it is for the app."""
-        exchange = super().take(connection, url, headers)
+        exchange = super().take(connection, head)
         if exchange is not None:
-            self._requests[exchange] = (headers, b"")
+            self._bodies[exchange] = b""
         return exchange
 
     def begin(self, exchange: Exchange) -> None:
         """Answer a request that is whole; it is kept until then, for the app."""
-        headers, _ = self._requests[exchange]
         exchange.body = [b"".join(exchange.body)]  # which copies nothing where it came at once
-        self._requests[exchange] = (headers, exchange.body[0])
+        self._bodies[exchange] = exchange.body[0]
         super().begin(exchange)
 
     def _fail(self, exchange: Exchange, error: Exception) -> None:
@@ -81,19 +77,19 @@ class FrontExpress(Express):
     def _count(
         self, exchange: Exchange, status: int, *, bytes_out: int, error: str | None = None
     ) -> None:
-        self._requests.pop(exchange, None)
+        self._bodies.pop(exchange, None)
         super()._count(exchange, status, bytes_out=bytes_out, error=error)
 
     async def _ask_app(self, exchange: Exchange) -> None:
-        headers, body = self._requests.pop(exchange)
+        body, head = self._bodies.pop(exchange), exchange.head
         connection = cast("BoundedProtocol", exchange.connection)
         collected = _Collected(body)
         scope = {
             "type": "http",
             "method": "POST",
-            "raw_path": exchange.path.encode(),
+            "raw_path": head.path.encode(),
             "query_string": b"",
-            "headers": headers,
+            "headers": head.headers,
             "client": connection.client,
             "server": connection.server,
         }

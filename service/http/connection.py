@@ -28,6 +28,9 @@ no content: the sizes and extensions of chunks, and trailers."""
 _CHUNK_FRAMING: Final = 16
 """Bytes that a chunk may have beside its content and count as nothing."""
 
+_KNOWN_BYTES: Final = 2 * 2**10
+"""Of a head that is remembered."""
+
 _VERSIONS: Final = ("1.0", "1.1")
 _SMALL_BYTES: Final = 2**16
 """That are copied in less time than a call of the system takes."""
@@ -94,8 +97,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
         self._unset_keepalive_if_required()
+        is_between = not (self._in_head or self._in_body or self._is_answering())
+        if is_between and self._take_whole(data):
+            return
         self._received = len(data)
         self._surplus += len(data)
+        if is_between:
+            data = self._feed_head(data)
         while data:
             data = self._feed(data)
         if self.transport.is_closing():
@@ -224,6 +232,51 @@ class BoundedProtocol(HttpToolsProtocol):
             return b"\r\n".join([*lines, b"", data[err.args[0] :]])
         return b""
 
+    def _feed_head(self, data: bytes) -> bytes:
+        """Parse the head of a request, if it came whole, and remember it; gives the rest.
+
+        What was fed is the head and nothing else where no part of a body came of it.
+        """
+        end = _end_of_head(data)
+        if self._express is None or not end:
+            return data
+        again = self._feed(data[:end])
+        exchange = self._exchange
+        if exchange is not None and not exchange.body and not self.transport.is_closing():
+            self._express.remember(data[:end], exchange.head)
+        return again + data[end:]
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Take a request that came at once, with a head that is known: past the parser.
+
+        The parser is between two requests before and after it.
+        """
+        end = _end_of_head(data)
+        if (
+            self._express is None
+            or not end
+            or self.flow.write_paused
+            or self.transport.is_closing()
+        ):
+            return False
+        head = self._express.known(data[:end])
+        if head is None or head.size != len(data) - end:
+            return False
+        if not self._intake.take(head.size, held=self._held):
+            return False
+        exchange = self._express.take(self, head)
+        if exchange is None:
+            self._intake.give(head.size)
+            return False
+        self._stop_waiting()
+        self._held += head.size
+        self._has_begun = True
+        exchange.body.append(data[end:])
+        self.cycle = exchange  # type: ignore[assignment]  # has what is asked of one
+        self._asked = exchange
+        self._express.begin(exchange)
+        return True
+
     def _release(self) -> None:
         self._intake.give(self._held)
         self._held = 0
@@ -239,7 +292,8 @@ class BoundedProtocol(HttpToolsProtocol):
             or not self.parser.should_keep_alive()
         ):
             return None
-        return self._express.take(self, self.url, self.headers)
+        head = self._express.read(self.url, self.headers)
+        return None if head is None else self._express.take(self, head)
 
     def _is_upgrade(self) -> bool:
         # the parser calls a request to be a proxy the same, and uvicorn refuses its target
@@ -286,3 +340,9 @@ class BoundedProtocol(HttpToolsProtocol):
             lines += [b"%b: %b" % header for header in response.raw_headers]
             self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
         self.transport.close()
+
+
+def _end_of_head(data: bytes) -> int:
+    """Where the body begins; 0 where no head ends that is short enough to be remembered."""
+    found = data.find(b"\r\n\r\n", 0, _KNOWN_BYTES)
+    return 0 if found < 0 else found + 4

@@ -12,6 +12,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, Self
 
@@ -30,22 +31,26 @@ from service.http.paths import INFER, INFER_VERSION
 from service.http.replies import is_quick, response_of
 from service.inference import InferenceReply
 from service.lifecycle import Service
+from service.logs import log_at_once
 from service.metrics import Traffic
 from service.permissions import Need
 from service.registry import ServedModel
-from service.request_log import log_request, request_id_of
+from service.request_log import request_id_of, told
 from service.runner import Computed
 from service.settings import Settings
 from service.statistics import Passage
 from service.tracing import Tracing
 
-__all__ = ["Connection", "Exchange", "Express"]
+__all__ = ["Connection", "Exchange", "Express", "Head", "Headers"]
 
 _PATH: Final = re.compile(rb"/v2/models/([\w.-]+)(?:/versions/([1-9][0-9]{0,17}))?/infer")
 _NUMBER: Final = re.compile(rb"[0-9]{1,19}")
 _OUT_OF_THE_ORDINARY: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding"})
 _CLIENT_WENT_AWAY: Final = 499
 _REFUSALS_A_TURN: Final = 32
+_MOST_HEADS: Final = 1024
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -58,6 +63,31 @@ class Connection(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a request that may come this way: the same bytes always say the same.
+
+    Attributes:
+        model: name of the model.
+        version: of the model, if the path has one.
+        path: the path.
+        size: bytes of the body.
+        header_length: bytes of JSON before binary tensors, if the body has any.
+        coding: of the answer.
+        request_id: as the client gave it.
+        headers: all of them.
+    """
+
+    model: str
+    version: int | None
+    path: str
+    size: int
+    header_length: int | None
+    coding: Coding | None
+    request_id: str
+    headers: Headers
+
+
 class Exchange:
     """One request on this way, and what becomes of it.
 
@@ -66,9 +96,7 @@ class Exchange:
 
     Args:
         connection: that it came on.
-        model: name of the model.
-        version: of the model, as in the path.
-        headers: of the request, by their names in lower case.
+        head: of the request.
 
     Attributes:
         body: the pieces that have come.
@@ -81,34 +109,16 @@ class Exchange:
 
     message_event = asyncio.Event()
 
-    def __init__(
-        self,
-        connection: Connection,
-        model: str,
-        version: str | None,
-        headers: dict[bytes, bytes],
-        *,
-        coding: Coding | None,
-        header_length: int | None,
-    ) -> None:
+    def __init__(self, connection: Connection, head: Head) -> None:
         self.connection = connection
-        self.model = model
-        self.version = version
-        self.coding = coding
-        self.header_length = header_length
-        self.request_id = request_id_of(headers.get(b"x-request-id", b"").decode("latin-1"))
+        self.head = head
+        self.request_id = request_id_of(head.request_id)
         self.began = time.perf_counter()
         self.body: list[bytes] = []
         self.bytes_in = 0
         self.keep_alive = True
         self.response_complete = self.response_started = self.disconnected = False
         self.answer: asyncio.Future[Any] | None = None
-
-    @property
-    def path(self) -> str:
-        """As it was asked for."""
-        version = "" if self.version is None else f"/versions/{self.version}"
-        return f"/v2/models/{self.model}{version}/infer"
 
     def abandon(self) -> None:
         """Nobody waits for the answer any more."""
@@ -146,6 +156,8 @@ class Express:
         self._level = compression_level
         self._tasks: set[asyncio.Task[None]] = set()
         self._outbox: list[tuple[Exchange, Response]] = []
+        self._lines: list[dict[str, Any]] = []
+        self._heads: dict[bytes, Head] = {}
         self._turned_away: deque[tuple[Exchange, Overloaded]] = deque()
 
     @classmethod
@@ -160,15 +172,12 @@ class Express:
             compression_level=settings.compression_level,
         )
 
-    def take(
-        self, connection: Connection, url: bytes, headers: Sequence[tuple[bytes, bytes]]
-    ) -> Exchange | None:
-        """A request whose head has come; ``None`` where it is for the app."""
+    def read(self, url: bytes, headers: Headers) -> Head | None:
+        """What a head says; ``None`` where its request is for the app."""
         found = _PATH.fullmatch(url)
         fields = dict(headers)
         if (
             found is None
-            or self._tracing.is_on
             or len(fields) != len(headers)
             or not _OUT_OF_THE_ORDINARY.isdisjoint(fields)
         ):
@@ -181,23 +190,39 @@ class Express:
             return None
         if (size if header_length is None else header_length) > QUICK_JSON_BYTES:
             return None
-        model = found[1].decode()
-        version = None if found[2] is None else found[2].decode()
+        accepted = fields.get(b"accept-encoding", b"").decode("latin-1")
+        return Head(
+            model=found[1].decode(),
+            version=None if found[2] is None else int(found[2]),
+            path=url.decode(),
+            size=size,
+            header_length=header_length,
+            coding=negotiate(accepted) if self._level else None,
+            request_id=fields.get(b"x-request-id", b"").decode("latin-1"),
+            headers=headers,
+        )
+
+    def known(self, head: bytes) -> Head | None:
+        """What a head says that was read before, given as it was sent."""
+        return self._heads.get(head)
+
+    def remember(self, sent: bytes, head: Head) -> None:
+        """Know a head the next time; most clients send the same one again and again."""
+        if len(self._heads) >= _MOST_HEADS:
+            self._heads.clear()
+        self._heads[sent] = head
+
+    def take(self, connection: Connection, head: Head) -> Exchange | None:
+        """A request whose head has come; ``None`` where it is for the app."""
+        if self._tracing.is_on:
+            return None
         try:
             if not self._guard.lets_everybody(Need.INFER):
-                self._guard.check(Need.INFER, caller_of(headers))
-            self._plane.model(model, None if version is None else int(version))
+                self._guard.check(Need.INFER, caller_of(head.headers))
+            self._plane.model(head.model, head.version)
         except ServiceError:
             return None
-        accepted = fields.get(b"accept-encoding", b"").decode("latin-1")
-        return Exchange(
-            connection,
-            model,
-            version,
-            fields,
-            coding=negotiate(accepted) if self._level else None,
-            header_length=header_length,
-        )
+        return Exchange(connection, head)
 
     def give_up(self, exchange: Exchange) -> None:
         """The client has gone before its request was whole."""
@@ -209,8 +234,8 @@ class Express:
         exchange.body.clear()
         exchange.bytes_in = len(body)
         try:
-            version = exchange.version
-            model = self._plane.model(exchange.model, None if version is None else int(version))
+            head = exchange.head
+            model = self._plane.model(head.model, head.version)
         except ServiceError as err:  # it was there when the head came
             self._fail(exchange, err)
             return
@@ -224,8 +249,8 @@ class Express:
         try:
             decoded = (
                 decode_raw_request(body, model.signature)
-                if exchange.header_length == 0
-                else decode_request(body, model.signature, header_length=exchange.header_length)
+                if head.header_length == 0
+                else decode_request(body, model.signature, header_length=head.header_length)
             )
             request = decoded.request
             answer = (
@@ -257,7 +282,7 @@ class Express:
             result = answer.result()
             if isinstance(result, Computed):
                 result = self._plane.finish(model, decoded.request, passage, result)
-            binary, coding = decoded.binary_outputs, exchange.coding
+            binary, coding = decoded.binary_outputs, exchange.head.coding
             respond = partial(
                 response_of, result, binary_outputs=binary, coding=coding, level=self._level
             )
@@ -309,12 +334,12 @@ class Express:
 
     def _send(self, exchange: Exchange, response: Response, *, error: str | None = None) -> None:
         response.raw_headers.append((b"x-request-id", exchange.request_id.encode()))
+        self._count(exchange, response.status_code, bytes_out=len(response.body), error=error)
         if not self._outbox:
             # after all that is answered in this turn of the loop: a client that sleeps is woken
             # once by answers that come together, and once by each that does not
             asyncio.get_running_loop().call_soon(self._post)
         self._outbox.append((exchange, response))
-        self._count(exchange, response.status_code, bytes_out=len(response.body), error=error)
 
     def _post(self) -> None:
         outbox, self._outbox = self._outbox, []
@@ -324,13 +349,16 @@ class Express:
     def _count(
         self, exchange: Exchange, status: int, *, bytes_out: int, error: str | None = None
     ) -> None:
-        route = INFER if exchange.version is None else INFER_VERSION
+        head = exchange.head
+        route = INFER if head.version is None else INFER_VERSION
         self._traffic.count_http("POST", route, status)
-        log_request(
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._write_log)
+        line = told(
             method="POST",
-            path=exchange.path,
-            model=exchange.model,
-            version=exchange.version,
+            path=head.path,
+            model=head.model,
+            version=None if head.version is None else str(head.version),
             error=error,
             status=status,
             duration_ms=round((time.perf_counter() - exchange.began) * 1e3, 3),
@@ -338,6 +366,11 @@ class Express:
             bytes_out=bytes_out,
             request_id=exchange.request_id,
         )
+        self._lines.append(line)
+
+    def _write_log(self) -> None:
+        lines, self._lines = self._lines, []
+        log_at_once(lines)
 
 
 def _number(header: bytes | None) -> int | None:

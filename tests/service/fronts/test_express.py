@@ -109,7 +109,7 @@ async def fronted(tmp_path):
             client = Client()
             size = str(len(body)).encode()
             headers = [(b"host", b"here"), (b"content-length", size)]
-            exchange = express.take(client, b"/v2/models/m/infer", headers)
+            exchange = express.take(client, express.read(b"/v2/models/m/infer", headers))
             exchange.body.append(body)
             express.begin(exchange)
             return exchange, client.answer

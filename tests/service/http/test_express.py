@@ -45,17 +45,18 @@ async def express(tmp_path, *, tracing=None, runner=None, connection=None, **set
     way = Express.of(given, service)
 
     def take(url=URL, headers=ORDINARY):
-        return way.take(connection or Nobody(), url, headers)
+        head = way.read(url, headers)
+        return None if head is None else way.take(connection or Nobody(), head)
 
-    take.begin = way.begin
+    take.way = way
     async with service:
         yield take
 
 
 async def test_an_ordinary_request_does(tmp_path):
     async with express(tmp_path) as take:
-        assert take().model == "m"
-        assert take(b"/v2/models/m/versions/1/infer").version == "1"
+        assert take().head.model == "m"
+        assert take(b"/v2/models/m/versions/1/infer").head.version == 1
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,17 @@ async def test_with_keys_one_that_is_known_does(tmp_path):
         assert take(headers=(*ORDINARY, (b"authorization", b"Bearer open-sesame"))) is not None
 
 
+async def test_so_many_heads_are_remembered_and_no_more(tmp_path):
+    async with express(tmp_path) as take:
+        way = take.way
+        head = way.read(URL, ORDINARY)
+        for number in range(3000):
+            sent = b"%d" % number
+            way.remember(sent, head)
+            assert way.known(sent) is head
+        assert sum(way.known(b"%d" % number) is head for number in range(3000)) <= 1024
+
+
 async def test_what_is_traced_does_not(tmp_path):
     exported = pytest.importorskip("opentelemetry.sdk.trace.export")
     memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
@@ -122,7 +134,7 @@ async def test_where_there_is_no_room_nothing_is_taken_apart(tmp_path):
         for _ in range(100):
             exchange = take()
             exchange.body.append(b"no JSON")
-            take.begin(exchange)
+            take.way.begin(exchange)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert 0 < len(replies) < 100  # what is computed has its turns between them
