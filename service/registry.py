@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from service.codec import Outlines
 from service.consistency import Batching, Consistency
 from service.engine import Engine
 from service.errors import ModelNotReady, ModelUnknown, VersionUnknown, excerpt
@@ -54,6 +55,7 @@ class ServedModel:
         labels: of the classes of an output, by its name.
         load_s: seconds that it took to load and to verify.
         recorder: keeps its statistics.
+        outlines: of requests for it that were seen.
     """
 
     name: str
@@ -67,6 +69,7 @@ class ServedModel:
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     load_s: float = 0.0
     recorder: Recorder = field(default_factory=Recorder, compare=False)
+    outlines: Outlines = field(default_factory=Outlines, compare=False)
 
     @property
     def batching(self) -> Batching:

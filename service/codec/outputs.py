@@ -25,9 +25,9 @@ class WantedOutputs:
     """
 
     names: tuple[str, ...]
-    classes: Mapping[str, int]
-    placements: Mapping[str, Placement]
-    binary: Mapping[str, bool]
+    classes: dict[str, int]
+    placements: dict[str, Placement]
+    binary: dict[str, bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """What a front knows of a model that answers, and has in the place of its recorder and runner."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from service.codec import Outlines
 from service.fronts.line import Line
 from service.fronts.messages import ENDED, Elsewhere
 from service.signature import Signature
@@ -72,6 +73,7 @@ class FrontModel:
         signature: what it takes and gives.
         recorder: begins the passage of a request.
         runner: stands for what computes.
+        outlines: of requests for it that were seen.
     """
 
     token: int
@@ -81,3 +83,4 @@ class FrontModel:
     signature: Signature
     recorder: FrontRecorder
     runner: FrontRunner
+    outlines: Outlines = field(default_factory=Outlines, compare=False)

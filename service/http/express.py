@@ -250,7 +250,12 @@ class Express:
             decoded = (
                 decode_raw_request(body, model.signature)
                 if head.header_length == 0
-                else decode_request(body, model.signature, header_length=head.header_length)
+                else decode_request(
+                    body,
+                    model.signature,
+                    header_length=head.header_length,
+                    outlines=model.outlines,
+                )
             )
             request = decoded.request
             answer = (

@@ -11,9 +11,7 @@ def test_the_batch_that_pays_is_found_and_timed():
     def run(feeds):
         time.sleep(0.002 if len(feeds["x"]) <= 4 else 0.02)
 
-    found = bare_loop(
-        lambda threads: run, {"x": np.ones((1, 2))}, is_batchable=True, seconds=0.02
-    )
+    found = bare_loop(lambda threads: run, {"x": np.ones((1, 2))}, is_batchable=True, seconds=0.02)
     assert found.batch == 4
     assert 4 / 0.004 < found.per_s <= 4 / 0.002
     assert found.alone_ms >= 2
