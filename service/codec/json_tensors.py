@@ -11,7 +11,7 @@ either: neither NaN tokens nor numbers that overflow are taken, and none are giv
 
 import math
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -31,6 +31,9 @@ _WANTED: dict[Datatype, tuple[frozenset[type], str]] = {
     Datatype.BYTES: (frozenset({str}), "strings"),
 }
 _INTEGERS = (frozenset({int}), "integers")
+_LARGEST: Final = float(np.finfo(np.float32).max)
+_FEW: Final = 64
+"""Numbers that Python looks at in less time than NumPy takes to begin."""
 
 
 def array_from_json(
@@ -67,7 +70,11 @@ def array_from_json(
         array = np.empty(len(elements), dtype=object)
         array[:] = [element.encode() for element in elements]
     elif datatype is Datatype.FP32:
-        array = _single_precision(np.array(elements, dtype=np.float64), name=name)
+        doubles = np.array(elements, dtype=np.float64)
+        if 0 < len(elements) <= _FEW and min(elements) >= -_LARGEST and max(elements) <= _LARGEST:
+            array = doubles.astype(np.float32)
+        else:
+            array = _single_precision(doubles, name=name)
     else:
         try:
             array = np.array(elements, dtype=datatype.numpy)
@@ -102,7 +109,7 @@ def json_from_array(array: np.ndarray, *, name: str, datatype: Datatype) -> np.n
             UTF-8.
     """
     check_json_can_carry(name, datatype)
-    flat = np.ascontiguousarray(array).reshape(-1)
+    flat = array.ravel()
     if datatype is Datatype.BYTES:
         try:
             return [element.decode() for element in flat]
@@ -111,7 +118,7 @@ def json_from_array(array: np.ndarray, *, name: str, datatype: Datatype) -> np.n
                 f"output {excerpt(name)} has an element that is not UTF-8 text, and JSON cannot"
                 ' carry it; ask for it with the parameter "binary_data": true'
             ) from err
-    if datatype.is_float and not np.isfinite(flat).all():
+    if datatype.is_float and not _is_finite(flat):
         where = np.unravel_index(int(np.argmin(np.isfinite(flat))), array.shape)
         index = ", ".join(str(int(i)) for i in where)
         raise NotJsonRepresentable(
@@ -169,6 +176,13 @@ def _from_numbers(
         if values.size and (values.min() < limits.min or values.max() > limits.max):
             raise Unusual
     return values.astype(datatype.numpy, copy=False).reshape(shape)
+
+
+def _is_finite(flat: np.ndarray) -> bool:
+    # the sum of finite numbers may be infinite, but that of others is never finite
+    if flat.size <= _FEW and math.isfinite(sum(flat.tolist())):
+        return True
+    return bool(np.isfinite(flat).all())
 
 
 def _single_precision(doubles: np.ndarray, *, name: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.http.errors import error_response
 from service.http.express import Exchange, Express
 from service.http.intake import Intake
+from service.http.replies import Answer
 
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol"]
 
@@ -174,7 +175,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._asked = exchange
                 self._express.begin(exchange)
 
-    def reply(self, exchange: Exchange, response: Response) -> None:
+    def reply(self, exchange: Exchange, response: Answer | Response) -> None:
         """Send the response to a request that did not go to the app."""
         self._asked = None
         exchange.response_started = exchange.response_complete = True

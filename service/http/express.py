@@ -11,7 +11,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, Self
@@ -28,7 +28,7 @@ from service.http.compression import Coding, negotiate
 from service.http.errors import internal_error, response_to
 from service.http.guard import caller_of
 from service.http.paths import INFER, INFER_VERSION
-from service.http.replies import is_quick, response_of
+from service.http.replies import Answer, answer_of, is_quick
 from service.inference import InferenceReply
 from service.lifecycle import Service
 from service.logs import log_at_once
@@ -58,7 +58,7 @@ _log = structlog.stdlib.get_logger(__name__)
 class Connection(Protocol):
     """Where a request came from."""
 
-    def reply(self, exchange: "Exchange", response: Response) -> None:
+    def reply(self, exchange: "Exchange", response: Answer | Response) -> None:
         """Send the response to a request, unless the client has gone."""
         ...
 
@@ -76,6 +76,7 @@ class Head:
         coding: of the answer.
         request_id: as the client gave it.
         headers: all of them.
+        logged: what the log says of it.
     """
 
     model: str
@@ -86,6 +87,7 @@ class Head:
     coding: Coding | None
     request_id: str
     headers: Headers
+    logged: Mapping[str, Any]
 
 
 class Exchange:
@@ -155,7 +157,7 @@ class Express:
         self._most = max_request_bytes
         self._level = compression_level
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outbox: list[tuple[Exchange, Response]] = []
+        self._outbox: list[tuple[Exchange, Answer | Response]] = []
         self._lines: list[dict[str, Any]] = []
         self._heads: dict[bytes, Head] = {}
         self._turned_away: deque[tuple[Exchange, Overloaded]] = deque()
@@ -191,15 +193,18 @@ class Express:
         if (size if header_length is None else header_length) > QUICK_JSON_BYTES:
             return None
         accepted = fields.get(b"accept-encoding", b"").decode("latin-1")
+        model, path = found[1].decode(), url.decode()
+        version = None if found[2] is None else found[2].decode()
         return Head(
-            model=found[1].decode(),
-            version=None if found[2] is None else int(found[2]),
-            path=url.decode(),
+            model=model,
+            version=None if version is None else int(version),
+            path=path,
             size=size,
             header_length=header_length,
             coding=negotiate(accepted) if self._level else None,
             request_id=fields.get(b"x-request-id", b"").decode("latin-1"),
             headers=headers,
+            logged=told(event="request", method="POST", path=path, model=model, version=version),
         )
 
     def known(self, head: bytes) -> Head | None:
@@ -289,7 +294,7 @@ class Express:
                 result = self._plane.finish(model, decoded.request, passage, result)
             binary, coding = decoded.binary_outputs, exchange.head.coding
             respond = partial(
-                response_of, result, binary_outputs=binary, coding=coding, level=self._level
+                answer_of, result, binary_outputs=binary, coding=coding, level=self._level
             )
             if is_quick(result, binary_outputs=binary, coding=coding):
                 response = respond()
@@ -306,7 +311,7 @@ class Express:
             self._send(exchange, response)
 
     async def _answer_later(
-        self, exchange: Exchange, passage: Passage, respond: Callable[[], Response]
+        self, exchange: Exchange, passage: Passage, respond: Callable[[], Answer]
     ) -> None:
         try:
             response = await asyncio.to_thread(respond)
@@ -337,7 +342,9 @@ class Express:
         else:
             self._send(exchange, response, error=str(error))
 
-    def _send(self, exchange: Exchange, response: Response, *, error: str | None = None) -> None:
+    def _send(
+        self, exchange: Exchange, response: Answer | Response, *, error: str | None = None
+    ) -> None:
         response.raw_headers.append((b"x-request-id", exchange.request_id.encode()))
         self._count(exchange, response.status_code, bytes_out=len(response.body), error=error)
         if not self._outbox:
@@ -359,19 +366,15 @@ class Express:
         self._traffic.count_http("POST", route, status)
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._write_log)
-        line = told(
-            method="POST",
-            path=head.path,
-            model=head.model,
-            version=None if head.version is None else str(head.version),
-            error=error,
-            status=status,
-            duration_ms=round((time.perf_counter() - exchange.began) * 1e3, 3),
-            bytes_in=exchange.bytes_in,
-            bytes_out=bytes_out,
-            request_id=exchange.request_id,
-        )
-        self._lines.append(line)
+        line = {
+            **head.logged,
+            "status": status,
+            "duration_ms": round((time.perf_counter() - exchange.began) * 1e3, 3),
+            "bytes_in": exchange.bytes_in,
+            "bytes_out": bytes_out,
+            "request_id": exchange.request_id,
+        }
+        self._lines.append(line if error is None else line | told(error=error))
 
     def _write_log(self) -> None:
         lines, self._lines = self._lines, []

@@ -12,7 +12,7 @@ from service.http.compression import negotiate
 from service.http.openapi import INFER_REPLY, INFER_REQUEST, failures
 from service.http.paths import INFER, INFER_VERSION, ModelName, Version, parse_version
 from service.http.raw_route import RawRoute
-from service.http.replies import is_quick, response_of
+from service.http.replies import answer_of, is_quick
 
 __all__ = ["infer_router"]
 
@@ -43,11 +43,11 @@ def infer_router(plane: DataPlane, *, max_request_bytes: int, compression_level:
             coding = negotiate(accepted) if compression_level else None
             binary = decoded.binary_outputs
             respond = partial(
-                response_of, reply, binary_outputs=binary, coding=coding, level=compression_level
+                answer_of, reply, binary_outputs=binary, coding=coding, level=compression_level
             )
             if is_quick(reply, binary_outputs=binary, coding=coding):
-                return respond()
-            return await asyncio.to_thread(respond)
+                return respond().response()
+            return (await asyncio.to_thread(respond)).response()
 
     @router.post(
         INFER,
