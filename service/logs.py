@@ -1,5 +1,6 @@
 """The log: structured lines on standard error, for people or as JSON. Decides no events."""
 
+import asyncio
 import json
 import logging
 import sys
@@ -13,7 +14,7 @@ import structlog
 from service.log_settings import Level, LogControl, LogSettings
 from service.tracing.current import current_ids
 
-__all__ = ["add_trace", "configure_logging", "log_at_once"]
+__all__ = ["add_trace", "configure_logging", "log_soon"]
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -79,21 +80,23 @@ def configure_logging(*, log_format: Literal["console", "json"], level: Level) -
     return LogControl(LogSettings.from_level(level), apply=written.follow)
 
 
-def log_at_once(events: Sequence[structlog.typing.EventDict]) -> None:
-    """Log what happened, of no importance beyond "info", in one go.
+def log_soon(event: structlog.typing.EventDict, *, has_context: bool) -> None:
+    """Log what happened, at the level "info", together with what else happens in this turn.
 
-    Putting a line together costs as much as a small request; many that are put together and
-    written at once cost a fraction of it. No context of any of them is looked at.
+    Putting a line together as structlog does costs as much as a small request; many that are put
+    together and written at once, when the event loop has gone round, cost a fraction of it.
 
     Args:
-        events: of each, ``event`` and what else is known. They are used up.
+        event: ``event`` and what else is known. It is used up.
+        has_context: whether the context may say more; to look costs as much again.
     """
     first, *_ = structlog.get_config()["processors"]
     if isinstance(first, _Written):
-        first.write(events)
+        if has_context:
+            event = {**structlog.contextvars.get_contextvars(), **current_ids(), **event}
+        first.write_soon(event)
     else:  # the log is somebody else's
-        for event in events:
-            _log.info(**event)
+        _log.info(**event)
 
 
 class _Written(logging.Filter):
@@ -112,10 +115,25 @@ class _Written(logging.Filter):
         super().__init__()
         self._final = final
         self._logger = logger
+        self._waiting: list[structlog.typing.EventDict] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def write(self, events: Sequence[structlog.typing.EventDict]) -> None:
-        """Write lines for people or machines, at the level "info", with one call of the system."""
-        if not self._are_written[logging.INFO]:
+    def write_soon(self, event: structlog.typing.EventDict) -> None:
+        """Write a line when the event loop has gone round; at once where none runs."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._waiting.append(event)
+            self._write_waiting()
+            return
+        if not self._waiting or self._loop is not loop:  # of one that has ended, some may be left
+            self._loop = loop
+            loop.call_soon(self._write_waiting)
+        self._waiting.append(event)
+
+    def _write_waiting(self) -> None:
+        events, self._waiting = self._waiting, []
+        if not events or not self._are_written[logging.INFO]:
             return
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         lines = []
@@ -125,7 +143,7 @@ class _Written(logging.Filter):
             for processor in self._final:
                 line = processor(self._logger, "info", line)
             lines.append(line)
-        self._logger.msg("\n".join(lines))
+        self._logger.msg("\n".join(lines))  # one call of the system
 
     def follow(self, settings: LogSettings) -> None:
         """Let these settings hold from now on."""

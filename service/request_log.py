@@ -5,7 +5,7 @@ import re
 import secrets
 from typing import Any, Final
 
-import structlog
+from service.logs import log_soon
 
 __all__ = ["bounded", "log_request", "request_id_of", "told"]
 
@@ -14,8 +14,6 @@ _CHARACTERS: Final = 256
 _MESSAGE_CHARACTERS: Final = 1024
 
 _random_bits = random.Random(secrets.randbits(256)).getrandbits  # noqa: S311 - ids are no secrets
-
-_log = structlog.stdlib.get_logger(__name__)
 
 
 def request_id_of(given: str | None) -> str:
@@ -29,14 +27,14 @@ def bounded(text: str, *, characters: int = _CHARACTERS) -> str:
 
 
 def log_request(event: str = "request", *, error: str | None = None, **fields: Any) -> None:
-    """Log one request.
+    """Log one request, with what its context says.
 
     Args:
         event: what it is.
         error: what the client was told, if it was refused.
         fields: the rest; text is bounded, and what is ``None`` left out.
     """
-    _log.info(event, **told(error=error, **fields))
+    log_soon({**told(error=error, **fields), "event": event}, has_context=True)
 
 
 def told(*, error: str | None = None, **fields: Any) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """The batcher: forms runs from what waits, and gives every caller its own rows. Computes nothing.
 
 Greedy unless its plan says otherwise: whenever a run may begin, it begins with all that waits and
-fits. Where more waits than that, full runs are given to the engine ahead, so that it goes from one
-to the next without waiting for this process. A run that fails takes nobody with it who is innocent:
-it is done again in halves, down to the request that it fails for. Where the model's process ended
-during a run, each request of it is tried once more, with nothing else beside it; one that ends the
-process again is the one.
+fits. Runs that are shorter than it takes to hand one over go one after the other and not side by
+side: who comes meanwhile shares the next one. Where more waits than that, full runs are given to
+the engine ahead, so that it goes from one to the next without waiting for this process. A run that
+fails takes nobody with it who is innocent: it is done again in halves, down to the request that it
+fails for. Where the model's process ended during a run, each request of it is tried once more, with
+nothing else beside it; one that ends the process again is the one.
 """
 
 import asyncio
@@ -39,6 +40,9 @@ from service.statistics import ExecutionTimes
 __all__ = ["Batcher"]
 
 _ALONE = 1
+_RUNS = 8  # that tell how long one takes
+_SHORT_NS = 200_000  # a run that takes less is over before another one has been handed over
+_SOON_NS = 1_000_000  # in which such a run has ended, if all is well
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -84,6 +88,8 @@ class Batcher:
         self._quarantine = Quarantine()
         self._soon: asyncio.Handle | None = None
         self._later: asyncio.Handle | None = None
+        self._run_ns = float(_RUNS * _SHORT_NS)  # until it is known better
+        self._began_ns = 0
         self._is_broken = False
         self._down = ""
 
@@ -153,6 +159,7 @@ class Batcher:
                 if not is_ahead:
                     self._turns.give(self._threads)
                 continue
+            self._began_ns = time.perf_counter_ns()
             run = self._engine.start(join(parts), parts[0].job.outputs)
             self._running[run] = parts
             run.add_done_callback(self._finish)
@@ -209,13 +216,18 @@ class Batcher:
 
     def _must_wait(self) -> bool:
         """Whether to wait for more rows; rings again when the time for that is over."""
-        most = self._rows
-        if most <= _ALONE or not self._plan.is_worth_waiting(self._queue.rows, most):
+        if self._rows <= _ALONE or self._is_full_run():
             return False
-        left_s = self._plan.delay_s - (time.perf_counter_ns() - self._queue.oldest_ns) / 1e9
-        if left_s > 0 and self._later is None:
-            self._later = asyncio.get_running_loop().call_later(left_s, self._ring_later)
-        return left_s > 0
+        until_ns = 0
+        if self._plan.delay_s:
+            until_ns = self._queue.oldest_ns + int(self._plan.delay_s * 1e9)
+        if self._running and self._run_ns < _SHORT_NS:
+            until_ns = max(until_ns, self._began_ns + _SOON_NS)
+        left_ns = until_ns - time.perf_counter_ns()
+        if left_ns > 0 and self._later is None:
+            loop = asyncio.get_running_loop()
+            self._later = loop.call_later(left_ns / 1e9, self._ring_later)
+        return left_ns > 0
 
     def _finish(self, run: asyncio.Future[Run]) -> None:
         parts = self._running.pop(run)
@@ -244,13 +256,15 @@ class Batcher:
         except BatchBroken as err:
             self._undo(parts, reason=str(err))
             return
+        took_ns = run.ended_ns - run.begun_ns
+        self._run_ns += (took_ns - self._run_ns) / _RUNS
         is_shared = len(parts) > 1 or not parts[0].is_whole
         rows = sum(part.rows for part in parts) if is_shared else None
         first = 0
         for part, outputs in zip(parts, shares, strict=True):
             times = ExecutionTimes(
                 queue=run.begun_ns - part.job.submitted_ns,
-                compute=run.ended_ns - run.begun_ns,
+                compute=took_ns,
                 batch_size=rows,
                 first_row=first,
             )

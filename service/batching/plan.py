@@ -23,12 +23,6 @@ class Plan:
         fitting = [size for size in self.preferred if size <= min(waiting, most)]
         return fitting[-1] if fitting else most
 
-    def is_worth_waiting(self, waiting: int, most: int) -> bool:
-        """Whether more rows would make a better run, and may be waited for."""
-        if not self.delay_s:
-            return False
-        return waiting < self.full(most)
-
     def full(self, most: int) -> int:
         """The rows of a run that is as good as it gets."""
         return min(most, self.preferred[-1]) if self.preferred else most

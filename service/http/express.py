@@ -31,7 +31,7 @@ from service.http.paths import INFER, INFER_VERSION
 from service.http.replies import Answer, answer_of, is_quick
 from service.inference import InferenceReply
 from service.lifecycle import Service
-from service.logs import log_at_once
+from service.logs import log_soon
 from service.metrics import Traffic
 from service.permissions import Need
 from service.registry import ServedModel
@@ -158,7 +158,6 @@ class Express:
         self._level = compression_level
         self._tasks: set[asyncio.Task[None]] = set()
         self._outbox: list[tuple[Exchange, Answer | Response]] = []
-        self._lines: list[dict[str, Any]] = []
         self._heads: dict[bytes, Head] = {}
         self._turned_away: deque[tuple[Exchange, Overloaded]] = deque()
 
@@ -346,12 +345,12 @@ class Express:
         self, exchange: Exchange, response: Answer | Response, *, error: str | None = None
     ) -> None:
         response.raw_headers.append((b"x-request-id", exchange.request_id.encode()))
-        self._count(exchange, response.status_code, bytes_out=len(response.body), error=error)
         if not self._outbox:
             # after all that is answered in this turn of the loop: a client that sleeps is woken
             # once by answers that come together, and once by each that does not
             asyncio.get_running_loop().call_soon(self._post)
         self._outbox.append((exchange, response))
+        self._count(exchange, response.status_code, bytes_out=len(response.body), error=error)
 
     def _post(self) -> None:
         outbox, self._outbox = self._outbox, []
@@ -364,8 +363,6 @@ class Express:
         head = exchange.head
         route = INFER if head.version is None else INFER_VERSION
         self._traffic.count_http("POST", route, status)
-        if not self._lines:
-            asyncio.get_running_loop().call_soon(self._write_log)
         line = {
             **head.logged,
             "status": status,
@@ -374,11 +371,7 @@ class Express:
             "bytes_out": bytes_out,
             "request_id": exchange.request_id,
         }
-        self._lines.append(line if error is None else line | told(error=error))
-
-    def _write_log(self) -> None:
-        lines, self._lines = self._lines, []
-        log_at_once(lines)
+        log_soon(line if error is None else line | told(error=error), has_context=False)
 
 
 def _number(header: bytes | None) -> int | None:

@@ -92,3 +92,57 @@ def _root_logger_untouched():
     before = list(logging.getLogger().handlers)
     yield
     assert logging.getLogger().handlers == before
+
+
+SOON = """
+import asyncio
+from service.logs import log_soon
+
+async def turn():
+    for number in (1, 2):
+        log_soon({{"event": "request", "path": {hostile!r}, "number": number}}, has_context={context})
+    structlog.stdlib.get_logger("a").info("in between")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    structlog.stdlib.get_logger("a").info("after it")
+
+structlog.contextvars.bind_contextvars(bound="yes")
+asyncio.run(turn())
+asyncio.run(turn())
+log_soon({{"event": "at once"}}, has_context=False)
+structlog.stdlib.get_logger("a").info("last")
+"""
+
+
+@pytest.mark.parametrize("context", [True, False])
+def test_what_happens_in_a_turn_of_the_loop_is_written_together(context):
+    text = run("json", SOON.format(hostile=HOSTILE, context=context))
+    lines = [json.loads(line) for line in text.splitlines()]
+    turn = ["in between", "request", "request", "after it"]
+    assert [line["event"] for line in lines] == [*turn, *turn, "at once", "last"]
+    requests = [line for line in lines if line["event"] == "request"]
+    assert [line["number"] for line in requests] == [1, 2, 1, 2]
+    assert {line.get("bound") for line in requests} == {"yes" if context else None}
+    assert {line["level"] for line in lines} == {"info"}
+    assert all(line["timestamp"].endswith("Z") for line in lines)
+
+
+def test_such_lines_are_as_safe_and_as_structlog_writes_them():
+    said = SOON.format(hostile=HOSTILE, context=False)
+    said += f"structlog.stdlib.get_logger('a').info('request', path={HOSTILE!r}, number=1)\n"
+    lines = [line.split(" ", 1)[1] for line in run("console", said).splitlines()]
+    assert all(line.isprintable() for line in lines)
+    assert lines[1] == lines[-1].replace(" bound=yes", "")
+
+
+def test_levels_hold_for_them_too():
+    said = (
+        "from service.log_settings import LogControl, LogSettings\n"
+        "from service.logs import log_soon\n"
+        "control = configure_logging(log_format='json', level='info')\n"
+        "control.update({'log_info': False})\n"
+        "log_soon({'event': 'request'}, has_context=False)\n"
+        "control.update({'log_info': True})\n"
+        "log_soon({'event': 'heard'}, has_context=False)\n"
+    )
+    assert [json.loads(line)["event"] for line in run("json", said).splitlines()] == ["heard"]

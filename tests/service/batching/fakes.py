@@ -20,6 +20,7 @@ class FakeEngine:
         self.runs = []
         self.futures = []
         self.failures = {}
+        self.took_ns = 1000
         self.give = lambda outputs: outputs
 
     def start(self, feeds, outputs):
@@ -39,7 +40,7 @@ class FakeEngine:
         if failed:
             future.set_exception(failed[0]())
         else:
-            future.set_result(Run(self.give({"y": feeds["x"] * 2}), 0, 1000))
+            future.set_result(Run(self.give({"y": feeds["x"] * 2}), 0, self.took_ns))
 
     async def close(self):
         self.is_closed = True

@@ -178,6 +178,57 @@ async def test_each_is_told_its_own_times_and_place():
     assert 0 < one.times.queue < 10**9
 
 
+class TestShortRuns:
+    """A run that is over before the next one has been handed over."""
+
+    async def known(self, took_ns):
+        """A batcher that has seen such runs, with another one in progress."""
+        engine = FakeEngine(at_once=2)
+        engine.took_ns = took_ns
+        subject = batcher(engine)
+        for _ in range(40):
+            await answers(subject, (1,))
+        engine.is_held = True
+        engine.runs.clear(), engine.futures.clear()
+        first = subject.submit(rows(1), ["y"])
+        await turns_of_the_loop()
+        return engine, subject, first
+
+    async def test_who_comes_meanwhile_shares_the_next_one(self):
+        engine, subject, first = await self.known(50_000)
+        others = [subject.submit(rows(2), ["y"]), subject.submit(rows(3), ["y"])]
+        await turns_of_the_loop()
+        assert engine.sizes == [1]
+        engine.settle()
+        await first
+        await turns_of_the_loop()
+        assert engine.sizes == [1, 2]
+        engine.settle()
+        await asyncio.gather(*others)
+
+    async def test_a_full_run_does_not_wait(self):
+        engine, subject, _ = await self.known(50_000)
+        for value in range(8):
+            subject.submit(rows(value), ["y"])
+        await turns_of_the_loop()
+        assert engine.sizes == [1, 8]
+
+    async def test_nor_does_anybody_wait_long_for_one_that_does_not_end(self):
+        engine, subject, first = await self.known(50_000)
+        other = subject.submit(rows(2), ["y"])
+        await asyncio.sleep(0.1)
+        assert engine.sizes == [1, 1]
+        engine.settle()
+        await other
+        assert not first.done()
+
+    async def test_longer_ones_go_side_by_side(self):
+        engine, subject, _ = await self.known(5_000_000)
+        subject.submit(rows(2), ["y"])
+        await turns_of_the_loop()
+        assert engine.sizes == [1, 1]
+
+
 class TestAPlanThatWaits:
     async def test_it_runs_when_the_delay_is_over(self):
         engine = FakeEngine()
