@@ -100,7 +100,8 @@ from service.logs import log_soon
 
 async def turn():
     for number in (1, 2):
-        log_soon({{"event": "request", "path": {hostile!r}, "number": number}}, has_context={context})
+        said = {{"event": "request", "path": {hostile!r}, "number": number}}
+        log_soon(said, has_context={context})
     structlog.stdlib.get_logger("a").info("in between")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
