@@ -1,7 +1,8 @@
 """Ten times what the server can do, and then: what is answered, what is refused, how quickly.
 
 Requests come at a fixed rate over many connections, whatever becomes of those before them, as long
-as connections are free.
+as connections are free. Clients that turn round as soon as they are refused would ask the oftener
+the quicker they are refused, and no server could win.
 """
 
 import tempfile
@@ -27,7 +28,6 @@ _SETTLE_S = 1.0
 _STEP_S = 0.1
 _WINDOW_S = 0.2
 _NORMAL = 1.5
-_WAITING = 256  # NORMSERVE_MAX_WAITING_REQUESTS as it comes: those connections do not ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +115,12 @@ def _round(server: Server, shot: Shot, run: Run) -> tuple[OverloadRound, tuple[M
     target, seconds = server.target, run.scale.overload_seconds
     calm = fire(target, shot, concurrency=_CALM, seconds=run.scale.calm_seconds / 5)
     peak = measure(target, shot, concurrency=_BEFORE, seconds=run.scale.seconds)
-    free = max(run.scale.connections - _WAITING - _BEFORE, 1)
     storm = fire(
         target,
         shot,
         concurrency=run.scale.connections,
         seconds=seconds,
-        each_per_s=max(1.0, (_TIMES - 1) * peak.per_s / free),  # beside what is answered
+        each_per_s=_rate_of_each(server, shot, run, wanted_per_s=_TIMES * peak.per_s),
     )
     after = fire(target, shot, concurrency=_CALM, seconds=run.scale.calm_seconds)
     begin = float(storm.began_s.min())
@@ -142,6 +141,25 @@ def _round(server: Server, shot: Shot, run: Run) -> tuple[OverloadRound, tuple[M
         normal_after_s=_normal_after(after, begin + seconds, calm.quantile_ms(0.5)),
     )
     return measured, _timeline((calm, storm, after), begin)
+
+
+def _rate_of_each(server: Server, shot: Shot, run: Run, *, wanted_per_s: float) -> float:
+    """At which all connections together ask so often: found by trying, for those that wait do not.
+
+    The more there are that wait the less often is asked than each of the connections may.
+    """
+    each_per_s = max(1.0, wanted_per_s / run.scale.connections)
+    seconds = 2 * _SETTLE_S
+    tried = fire(
+        server.target,
+        shot,
+        concurrency=run.scale.connections,
+        seconds=seconds,
+        each_per_s=each_per_s,
+    )
+    second_half = tried.where(tried.ended_s > float(tried.began_s.min()) + seconds / 2)
+    found_per_s = len(second_half) / (seconds / 2)
+    return max(1.0, each_per_s * wanted_per_s / found_per_s) if found_per_s else each_per_s
 
 
 def _normal_after(after: Answers, end: float, calm_p50_ms: float) -> float:
