@@ -350,7 +350,8 @@ class Express:
             # once by answers that come together, and once by each that does not
             asyncio.get_running_loop().call_soon(self._post)
         self._outbox.append((exchange, response))
-        self._count(exchange, response.status_code, bytes_out=len(response.body), error=error)
+        status = int(response.status_code)  # an enumeration's member would be logged as such
+        self._count(exchange, status, bytes_out=len(response.body), error=error)
 
     def _post(self) -> None:
         outbox, self._outbox = self._outbox, []

@@ -4,6 +4,7 @@ All counting is on one thread, the event loop's.
 """
 
 import asyncio
+import functools
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -195,6 +196,7 @@ class Passage:
         )
 
 
+@functools.cache
 def _reason(kind: type[BaseException] | None) -> FailureReason:
     if kind is None:  # the context ended before anything was computed
         return FailureReason.OTHER

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.errors import Overloaded
 from service.http.express import Express
@@ -138,7 +139,9 @@ async def test_where_there_is_no_room_nothing_is_taken_apart(tmp_path):
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert 0 < len(replies) < 100  # what is computed has its turns between them
-        for _ in range(5):
-            await asyncio.sleep(0)
+        with capture_logs() as logs:
+            for _ in range(5):
+                await asyncio.sleep(0)
+    assert {repr(line["status"]) for line in logs} == {"503"}  # and no enumeration's member
     assert {(reply.status_code, reply.headers["retry-after"]) for reply in replies} == {(503, "3")}
     assert len(replies) == 100
