@@ -4,7 +4,6 @@ All counting is on one thread, the event loop's.
 """
 
 import asyncio
-import functools
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -196,8 +195,10 @@ class Passage:
         )
 
 
-@functools.cache
 def _reason(kind: type[BaseException] | None) -> FailureReason:
     if kind is None:  # the context ended before anything was computed
         return FailureReason.OTHER
+    found = _REASONS.get(kind)
+    if found is not None:  # mostly: that of requests that are turned away
+        return found
     return next((_REASONS[each] for each in kind.__mro__ if each in _REASONS), FailureReason.OTHER)
