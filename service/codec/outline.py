@@ -28,7 +28,12 @@ __all__ = [
 ]
 
 _MOST_BYTES: Final = 4096
-_MOST: Final = 256
+"""Of a text that is looked at."""
+
+_MOST_KEPT_BYTES: Final = 1024
+"""Of it, without the numbers, to be remembered."""
+
+_MOST: Final = 64
 _NUMBERS: Final = re.compile(rb'"data":\s*\[([-+.0-9eE,\s]*)\]')
 _DATA: Final = b'"data":[%d]'
 
@@ -129,7 +134,7 @@ Key = tuple[bytes, ...]
 class Outlines:
     """Outlines of requests for one model that were seen, by what they are without their values.
 
-    Holds some hundred short ones. For one thread.
+    Holds some short ones, so that nobody can fill the memory with them. For one thread.
     """
 
     def __init__(self) -> None:
@@ -140,8 +145,8 @@ class Outlines:
         return self._seen.get(key)
 
     def add(self, key: Key, outline: Outline) -> None:
-        """Remember one; not that of a request with an id, which will not come again."""
-        if outline.id is not None:
+        """Remember one, if it is short; not one with an id, which will not come again."""
+        if outline.id is not None or sum(map(len, key)) > _MOST_KEPT_BYTES:
             return
         if len(self._seen) >= _MOST:
             self._seen.clear()

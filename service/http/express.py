@@ -48,7 +48,7 @@ _NUMBER: Final = re.compile(rb"[0-9]{1,19}")
 _OUT_OF_THE_ORDINARY: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding"})
 _CLIENT_WENT_AWAY: Final = 499
 _REFUSALS_A_TURN: Final = 32
-_MOST_HEADS: Final = 1024
+_MOST_HEADS: Final = 512
 
 Headers = Sequence[tuple[bytes, bytes]]
 

@@ -113,7 +113,7 @@ async def test_so_many_heads_are_remembered_and_no_more(tmp_path):
             sent = b"%d" % number
             way.remember(sent, head)
             assert way.known(sent) is head
-        assert sum(way.known(b"%d" % number) is head for number in range(3000)) <= 1024
+        assert sum(way.known(b"%d" % number) is head for number in range(3000)) <= 512
 
 
 async def test_what_is_traced_does_not(tmp_path):

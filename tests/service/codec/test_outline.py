@@ -1,0 +1,145 @@
+"""Requests that are like others before them are read as if they came alone."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bundle.tensors import TensorSpec
+from service.codec import Outlines, decode_request
+from service.codec.outline import numbers_cut_out
+from service.errors import ServiceError
+from service.signature import Signature
+
+
+def spec(name, datatype, shape):
+    return TensorSpec(name=name, datatype=datatype, shape=shape)
+
+
+SIGNATURE = Signature(
+    inputs=(spec("a", "FP32", ("n",)), spec("b", "INT64", ("n", 2))),
+    outputs=(spec("y", "FP32", ("n",)), spec("z", "INT64", ("n",))),
+)
+DATA = [
+    "[1, 2]",
+    "[1,2]",
+    "[ 1.5 ,\n-2e1 ]",
+    "[]",
+    "[3]",
+    "[1, 2, 3, 4]",
+    "[1e400, 1]",
+    "[1e39, 1]",
+    "[01, 2]",
+    "[1,, 2]",
+    "[+1, 2]",
+    "[1 2]",
+    "[-]",
+    "[[1, 2]]",
+    "[true, 1]",
+    "[9223372036854775808, 1]",
+    '"12"',
+    "null",
+    "{}",
+]
+ASIDE = [
+    "",
+    ', "x": 1',
+    ', "x\\"data": [1]',
+    ', "x": "\\"data\\": [1]"',
+    ', "x": {"data": [1, 2]}',
+    ', "x": [{"data": [1, 2]}]',
+    ', "data": [7, 8]',
+    ', "parameters": {"data": [1]}',
+    ', "parameters": {"p": 1}',
+    ', "parameters": {"binary_data_size": 8}',
+]
+LAST = [
+    "",
+    ', "id": "7"',
+    ', "id": 7',
+    ', "outputs": [{"name": "y", "data": [1, 2]}]',
+    ', "data": [1]',
+]
+
+
+@st.composite
+def texts(draw):
+    of_a, of_b = draw(st.sampled_from(DATA)), draw(st.sampled_from(DATA))
+    first, second = draw(st.sampled_from(ASIDE)), draw(st.sampled_from(ASIDE))
+    shape = draw(st.sampled_from(["[2]", "[0]", "[1]"]))
+    a = f'{{"name": "a", "datatype": "FP32", "shape": {shape}, "data": {of_a}{first}}}'
+    b = f'{{"data":{of_b}, "name": "b", "datatype": "INT64", "shape": [1, 2]{second}}}'
+    return f'{{"inputs": [{a}, {b}]{draw(st.sampled_from(LAST))}}}'.encode()
+
+
+def outcome(text, header_length=None, outlines=None):
+    try:
+        decoded = decode_request(text, SIGNATURE, header_length=header_length, outlines=outlines)
+    except ServiceError as err:
+        return type(err), str(err)
+    request = decoded.request
+    arrays = {name: (a.dtype, a.shape, a.tolist()) for name, a in request.inputs.items()}
+    others = (request.id, request.parameters, request.outputs, request.classes)
+    return arrays, others, decoded.binary_outputs
+
+
+@given(st.lists(texts(), min_size=1, max_size=6))
+def test_what_was_seen_changes_nothing(requests):
+    outlines = Outlines()
+    for text in requests * 2:
+        assert outcome(text, outlines=outlines) == outcome(text)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["[1, 2]", "[3]", "[]"]), st.binary(max_size=20))))
+def test_nor_does_it_for_binary_tensors(requests):
+    outlines = Outlines()
+    for data, tail in requests * 2:
+        text = (
+            f'{{"inputs": [{{"name": "a", "datatype": "FP32", "shape": [2], "data": {data}}},'
+            ' {"name": "b", "datatype": "INT64", "shape": [1, 2],'
+            ' "parameters": {"binary_data_size": 16}}]}'
+        ).encode()
+        length = len(text)
+        known = outcome(text + tail, length, outlines)
+        assert known == outcome(text + tail, length)
+
+
+def request(*, pad="", **fields):
+    tensors = [
+        {"name": "a", "datatype": "FP32", "shape": [2], "data": [1, 2]},
+        {"name": "b", "datatype": "INT64", "shape": [1, 2], "data": [3, 4], "x": pad},
+    ]
+    return json.dumps({"inputs": tensors, **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_kept"),
+    [
+        (request(), True),
+        (request(parameters={"p": 1}), True),
+        (request(id="7"), False),
+        (request(pad="x" * 1024), False),
+    ],
+)
+def test_short_ones_without_an_id_are_remembered(text, is_kept):
+    outlines = Outlines()
+    decode_request(text, SIGNATURE, outlines=outlines)
+    known = outlines.get(numbers_cut_out(text)[0])
+    assert (known is not None) == is_kept
+    if is_kept:
+        other = text.replace(b'"data": [1, 2]', b'"data": [5.5, 6]')
+        inputs = decode_request(other, SIGNATURE, outlines=outlines).request.inputs
+        np.testing.assert_array_equal(inputs["a"], [5.5, 6])
+        np.testing.assert_array_equal(inputs["b"], [[3, 4]])
+
+
+def test_a_few_are_remembered_and_no_more():
+    outlines = Outlines()
+    sent = [request(parameters={"p": number}) for number in range(300)]
+    for text in sent:
+        decode_request(text, SIGNATURE, outlines=outlines)
+    kept = [text for text in sent if outlines.get(numbers_cut_out(text)[0]) is not None]
+    assert 0 < len(kept) <= 64
+    assert sent[-1] in kept
