@@ -24,8 +24,8 @@ is compared took turns; the least and the most are in parentheses, and all round
 [serving.json](serving.json).
 
 - **Alone** is ONNX Runtime in a loop in one process, without any server: the best of one thread and
-  all cores, and of batches of 1 to 64, timed once more for longer. A server that runs two batches at
-  once can be quicker.
+  all cores, and of batches of 1 to 64, timed once more for longer. Two batches at once, as a server
+  may run them, can be quicker.
 - **Naive FastAPI** is the server that tutorials write
   ([naive.py](../../benchmarks/serving/naive.py)): a pydantic body, the session in an executor, by
   `uvicorn naive:app`.
@@ -34,10 +34,11 @@ is compared took turns; the least and the most are in parentheses, and all round
 
 The load comes from the same cores; h2load needs some 50 µs of processor time for a request. Both
 servers log each request, as they do by default, into a file. Every answer was held against the
-runtime's before anything was timed. Before the next load a server has done all that it still
-computes for clients that have gone, which the naive one does not notice. Networks have random weights and the shapes of well-known ones.
-Processor time is that of all of a server's processes. Memory is theirs too, what they share counted
-once: the sum of their PSS, if nobody else ran on the machine."""
+runtime's before anything was timed. Before the next load, a server has done all that it still
+computes for clients that have gone: the naive one does not notice that they have. Networks have
+random weights and the shapes of well-known ones. Processor time is that of all of a server's
+processes. Memory is theirs too, what they share counted once: the sum of their PSS, if nobody else
+ran on the machine."""
 
 _CAPTIONS = {
     "serving_throughput.svg": (
