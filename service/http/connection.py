@@ -242,8 +242,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._express is None or not end:
             return data
         again = self._feed(data[:end])
+        if self.transport.is_closing():  # it was refused
+            return b""
         exchange = self._exchange
-        if exchange is not None and not exchange.body and not self.transport.is_closing():
+        if exchange is not None and not exchange.body:
             self._express.remember(data[:end], exchange.head)
         return again + data[end:]
 

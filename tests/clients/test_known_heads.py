@@ -54,8 +54,9 @@ def test_lines_between_requests_are_passed_over(wire):
         assert asked(wire, between, ASKED) == [1, 2, 3]
 
 
-def test_what_is_no_http_is_refused_as_ever(wire):
-    wire.send(b"NONSENSE\r\n\r\n")
+@pytest.mark.parametrize("rest", [b"", b"x" * 100, ASKED, b"NONSENSE\r\n\r\n"])
+def test_what_is_no_http_is_refused_as_ever_and_once(wire, rest):
+    wire.send(b"NONSENSE\r\n\r\n" + rest)
     assert wire.read().status == 400
     assert wire.is_closed()
 
