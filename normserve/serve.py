@@ -3,9 +3,12 @@
 import click
 
 from bundle import ProviderPolicy
-from service.errors import StartupError
-from service.server import serve
-from service.settings import load_settings
+from normserve.imports import absent
+
+with absent("rich"):  # structlog imports it, for what this log does not show
+    from service.errors import StartupError
+    from service.server import serve
+    from service.settings import load_settings
 
 __all__ = ["command"]
 
@@ -82,6 +85,7 @@ def command(**given: object) -> None:
     NORMSERVE_ and its name; an option wins.
     """
     try:
-        serve(load_settings(**given))
+        with absent("pydantic.v1"):  # FastAPI imports it, to ask whether models are of pydantic 1
+            serve(load_settings(**given))
     except StartupError as err:
         raise _CannotStartError(str(err)) from err

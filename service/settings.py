@@ -66,7 +66,6 @@ class Settings(BaseSettings):
         env_prefix=ENVIRONMENT_PREFIX,
         frozen=True,
         extra="forbid",
-        use_attribute_docstrings=True,
         env_ignore_empty=True,
         hide_input_in_errors=True,
     )

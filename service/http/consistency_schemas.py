@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from bundle.certificate import BatchCertificate, Neighbours
 from bundle.manifest import Finding
@@ -17,14 +17,13 @@ from service.consistency import (
     Placement,
     Report,
 )
+from service.http.body import Body
 
 __all__ = ["ConsistencyBody"]
 
 
-class _Document(BaseModel):
+class _Document(Body):
     model_config = ConfigDict(
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
         from_attributes=True,
         ser_json_inf_nan="strings",  # JSON has no number for them
     )

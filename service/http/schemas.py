@@ -6,9 +6,10 @@ Source: https://github.com/kserve/open-inference-protocol, open_inference_rest.y
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from bundle.tensors import Datatype
+from service.http.body import Body
 from service.registry import State
 
 __all__ = [
@@ -33,30 +34,26 @@ __all__ = [
 Parameters = dict[str, str | int | float | bool]
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(use_attribute_docstrings=True, protected_namespaces=())
-
-
-class ErrorBody(_Document):
+class ErrorBody(Body):
     """What every error looks like."""
 
     error: str
     """What was got, what was wanted, what to do."""
 
 
-class Live(_Document):
+class Live(Body):
     """The process answers."""
 
     live: bool
 
 
-class Ready(_Document):
+class Ready(Body):
     """The server can answer for every model that it should."""
 
     ready: bool
 
 
-class ServerMetadata(_Document):
+class ServerMetadata(Body):
     """What this server is."""
 
     name: str
@@ -64,7 +61,7 @@ class ServerMetadata(_Document):
     extensions: list[str]
 
 
-class TensorMetadata(_Document):
+class TensorMetadata(Body):
     """An input or an output of a model."""
 
     name: str
@@ -73,7 +70,7 @@ class TensorMetadata(_Document):
     """-1 for a dimension that may have any size."""
 
 
-class ModelMetadataBody(_Document):
+class ModelMetadataBody(Body):
     """What a model takes, gives and is."""
 
     name: str
@@ -87,14 +84,14 @@ class ModelMetadataBody(_Document):
     the names of its dynamic dimensions."""
 
 
-class ModelReady(_Document):
+class ModelReady(Body):
     """The model can answer."""
 
     name: str
     ready: bool
 
 
-class RegisterRequest(_Document):
+class RegisterRequest(Body):
     """The part of a shared memory object that is to be a region."""
 
     key: str
@@ -104,7 +101,7 @@ class RegisterRequest(_Document):
     byte_size: int = Field(ge=1)
 
 
-class RegionStatus(_Document):
+class RegionStatus(Body):
     """A region of shared memory."""
 
     name: str
@@ -113,14 +110,14 @@ class RegionStatus(_Document):
     byte_size: int
 
 
-class IndexRequest(_Document):
+class IndexRequest(Body):
     """Which versions to list."""
 
     ready: bool = False
     """Only those that can answer."""
 
 
-class LoadRequest(_Document):
+class LoadRequest(Body):
     """What is to be loaded in place of what the repository has."""
 
     parameters: dict[str, str | bool | None] | None = None
@@ -128,14 +125,14 @@ class LoadRequest(_Document):
     file of the model in base 64, and no other files are loaded then."""
 
 
-class UnloadRequest(_Document):
+class UnloadRequest(Body):
     """How a model is to be unloaded."""
 
     parameters: dict[str, bool | None] | None = None
     """``unload_dependents``: makes no difference, for no model depends on another."""
 
 
-class IndexEntry(_Document):
+class IndexEntry(Body):
     """A model version and its state."""
 
     name: str
@@ -145,7 +142,7 @@ class IndexEntry(_Document):
     """Why it is in that state; empty where the state says enough."""
 
 
-class RequestInput(_Document):
+class RequestInput(Body):
     """An input tensor, its data in JSON or, with the parameter ``binary_data_size``, behind it."""
 
     name: str
@@ -156,7 +153,7 @@ class RequestInput(_Document):
     """Flat and row-major, or nested as the shape says."""
 
 
-class RequestOutput(_Document):
+class RequestOutput(Body):
     """A wanted output."""
 
     name: str
@@ -164,7 +161,7 @@ class RequestOutput(_Document):
     """``binary_data``: whether it travels behind the JSON."""
 
 
-class InferRequest(_Document):
+class InferRequest(Body):
     """An inference request."""
 
     id: str | None = None
@@ -175,7 +172,7 @@ class InferRequest(_Document):
     """All of the model's, if left out or empty."""
 
 
-class ReplyOutput(_Document):
+class ReplyOutput(Body):
     """An output tensor."""
 
     name: str
@@ -187,7 +184,7 @@ class ReplyOutput(_Document):
     """Flat and row-major."""
 
 
-class InferReply(_Document):
+class InferReply(Body):
     """An inference reply."""
 
     model_name: str
@@ -198,7 +195,7 @@ class InferReply(_Document):
     outputs: list[ReplyOutput]
 
 
-class GenerateRequest(_Document):
+class GenerateRequest(Body):
     """Inputs by their names; every other key is a parameter."""
 
     model_config = ConfigDict(extra="allow")
@@ -208,7 +205,7 @@ class GenerateRequest(_Document):
     """More inputs and parameters."""
 
 
-class GenerateReply(_Document):
+class GenerateReply(Body):
     """Outputs by their names: a value where there is one element, else a flat array."""
 
     model_config = ConfigDict(extra="allow")

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
 
 from service.codec.text import kind, parse_object
 from service.dataplane import DataPlane
 from service.errors import ParameterInvalid, excerpt
 from service.http.bodies import read_body
+from service.http.body import Body
 from service.http.openapi import failures
 from service.http.paths import MODEL, ModelName
 from service.tracing.settings import LEVEL, Values
@@ -21,10 +21,8 @@ from service.tracing.settings import LEVEL, Values
 __all__ = ["settings_router"]
 
 
-class TraceSettingsBody(BaseModel):
+class TraceSettingsBody(Body):
     """Which requests are traced."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     trace_level: list[str]
     """``OFF`` or ``TIMESTAMPS``."""
@@ -38,10 +36,8 @@ class TraceSettingsBody(BaseModel):
     trace_mode: str
 
 
-class LogSettingsBody(BaseModel):
+class LogSettingsBody(Body):
     """What is logged."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     log_file: str
     log_info: bool

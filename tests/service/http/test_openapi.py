@@ -148,3 +148,15 @@ async def test_an_app_of_no_repository_does_not_start(tmp_path):
     app = create_app(Settings(repository=tmp_path / "not there"))
     with pytest.raises(RepositoryMissing, match="cannot be read"):
         await app.router.lifespan_context(app).__aenter__()
+
+
+def test_the_fields_of_bodies_are_described_as_they_are_in_the_code(document):
+    schemas = document["components"]["schemas"]
+    error, region = schemas["ErrorBody"], schemas["RegisterRequest"]
+    assert (
+        error["properties"]["error"]["description"] == "What was got, what was wanted, what to do."
+    )
+    assert region["properties"]["offset"]["description"].startswith("Bytes in front of the region")
+    assert "description" not in region["properties"]["byte_size"]
+    lowered = schemas["PlacementBody"]["properties"]["lowered"]
+    assert lowered["description"].startswith("Nodes that were rewritten")
