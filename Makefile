@@ -161,8 +161,8 @@ bench-serving: $(READY) ## measure the service: PARTS="overload cold", or all (w
 	$(BIN)/python benchmarks/serving $(PARTS:%=--only %)
 
 .PHONY: bench-third-party
-bench-third-party: $(THIRD_PARTY_READY) ## measure the conversion of those architectures against plain torch.onnx.export
-	PYTHONPATH=. $(THIRD_PARTY_VENV)/bin/python benchmarks/third_party_conversion.py
+bench-third-party: $(THIRD_PARTY_READY) ## measure how long those architectures take to make and to run, against plain torch.onnx.export
+	PYTHONPATH=. $(THIRD_PARTY_VENV)/bin/python benchmarks/third_party.py
 
 .PHONY: docs
 docs: $(READY) ## write the generated pages: the manifest's JSON Schema

@@ -5,9 +5,8 @@ counted as one call.
 """
 
 import asyncio
-import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,14 +15,24 @@ from typing import Any, Final
 import grpc
 import structlog
 
+from service.errors import BodyCorrupt
+from service.grpc.reading import reader_of
 from service.grpc.schema import SERVICE
-from service.grpc.spans import GrpcRequest, error_type_of, is_probe, outcome_of, values
+from service.grpc.spans import (
+    GrpcRequest,
+    Metadata,
+    error_type_of,
+    is_probe,
+    outcome_of,
+    values,
+)
+from service.grpc.statuses import told
 from service.metrics import Traffic
 from service.request_log import log_request, request_id_of
 from service.tracing import Tracing
-from service.tracing.current import in_trace
+from service.tracing.current import failed, in_trace
 
-__all__ = ["AccessInterceptor", "Exchange", "request_of_stream"]
+__all__ = ["Access", "Exchange", "Handler", "request_of_stream"]
 
 _ID: Final = "x-request-id"
 _UNKNOWN_METHOD: Final = "other"
@@ -31,34 +40,37 @@ _TRANSIT_S: Final = 0.05
 """A deadline passes where it was set first, and what then comes from there may be here before it
 has passed here, too."""
 
-Handler = Any  # grpc.RpcMethodHandler, whose type says nothing of what is in it
+Handler = Any
+"""``grpc.RpcMethodHandler``, whose type says nothing of what is in it."""
 
 
 class Exchange:
     """One request and its reply, or a stream of them, as the log tells of it.
 
     Args:
-        request: the message; left out for a stream.
+        request: the message, where it has been read.
+        bytes_in: of what came.
 
     Attributes:
+        request: the same.
         code: the name of its status.
         bytes_in: of what came.
         requests: that came in a stream.
     """
 
-    def __init__(self, request: Any = None) -> None:
+    def __init__(self, request: Any = None, *, bytes_in: int = 0) -> None:
+        self.request = request
         self.code = grpc.StatusCode.UNKNOWN.name
-        self.bytes_in = 0 if request is None else _size(request)
+        self.bytes_in = bytes_in
         self.requests: int | None = None
         self._error: str | None = None
         self._bytes_out = 0
-        self._request = request
         self._began = time.perf_counter()
 
-    def answered(self, reply: Any) -> None:
-        """This reply was given, or one more of a stream."""
+    def answered(self, size: int) -> None:
+        """A reply of so many bytes was given, or one more of a stream."""
         self.code = grpc.StatusCode.OK.name
-        self._bytes_out += _size(reply)
+        self._bytes_out += size
 
     def refused(self, code: str, error: str) -> None:
         """It was not answered, and the client was told this."""
@@ -73,7 +85,7 @@ class Exchange:
 
     def summary(self) -> dict[str, Any]:
         """The fields of its line."""
-        model, version = _model(self._request)
+        model, version = _model(self.request)
         return {
             "model": model,
             "version": version,
@@ -86,20 +98,28 @@ class Exchange:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Call:
     """What the requests of one call have in common: a stream has many."""
 
-    incoming: GrpcRequest
+    method: str
+    metadata: Metadata
+    request_id: str
+    host: str
     tracing: Tracing
 
     @contextmanager
-    def exchange(self, request: Any, *, event: str = "request") -> Iterator[Exchange]:
+    def exchange(self, exchange: Exchange, *, event: str = "request") -> Iterator[Exchange]:
         """Trace and log one of them."""
-        trace, exchange = None, Exchange(request)
-        method = self.incoming.method
-        if not is_probe(method):
-            trace = self.tracing.open(self.incoming)
+        trace = None
+        if self.tracing.is_on and not is_probe(self.method):
+            incoming = GrpcRequest(
+                method=self.method,
+                metadata=self.metadata,
+                request_id=self.request_id,
+                host=self.host,
+            )
+            trace = self.tracing.open(incoming)
         with in_trace(trace):
             try:
                 yield exchange
@@ -109,11 +129,11 @@ class _Call:
             finally:
                 if trace is not None:
                     trace.end(
-                        name=method,
+                        name=self.method,
                         attributes=outcome_of(exchange.code),
                         error_type=error_type_of(exchange.code),
                     )
-                log_request(event, method=_short(method), **exchange.summary())
+                log_request(event, method=_short(self.method), **exchange.summary())
 
 
 _current: ContextVar[_Call | None] = ContextVar("grpc_call", default=None)
@@ -126,18 +146,19 @@ def request_of_stream(request: Any) -> Iterator[Exchange]:
     Args:
         request: the message.
     """
-    call = _current.get()
+    call, exchange = _current.get(), Exchange(request, bytes_in=request.ByteSize())
     if call is None:  # nobody listens: the methods are used without a server
-        yield Exchange(request)
+        yield exchange
         return
-    with call.exchange(request, event="stream request") as exchange:
+    with call.exchange(exchange, event="stream request"):
         yield exchange
 
 
-class AccessInterceptor(grpc.aio.ServerInterceptor):
+class Access:
     """Gives each call an id, and logs one line about it when it is over.
 
-    Each call has a context of its own, so what is bound here ends with it.
+    What it makes of a handler takes bytes and gives bytes: those that are no message of the method
+    are refused. Each call has a context of its own, so what is bound here ends with it.
 
     Args:
         host: that the server listens on.
@@ -150,69 +171,69 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         self._traffic = traffic
         self._tracing = tracing
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        """The handler of a call, observed; none is UNIMPLEMENTED."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method.removeprefix("/")
-        if handler is None:
-            code = grpc.StatusCode.UNIMPLEMENTED.name
-            self._traffic.count_grpc(_UNKNOWN_METHOD, code)
-            log_request(method=method, status=code)
-            return None
-        coders = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if inspect.iscoroutinefunction(handler.unary_unary):
-            unary = self._unary(method, handler.unary_unary)
-            return grpc.unary_unary_rpc_method_handler(unary, **coders)
-        if inspect.isasyncgenfunction(handler.stream_stream):
-            stream = self._stream(method, handler.stream_stream)
-            return grpc.stream_stream_rpc_method_handler(stream, **coders)
-        return handler
+    def unknown(self, method: str) -> None:
+        """A method was called that is none."""
+        code = grpc.StatusCode.UNIMPLEMENTED.name
+        self._traffic.count_grpc(_UNKNOWN_METHOD, code)
+        log_request(method=method, status=code)
 
-    def _unary(
-        self, method: str, behavior: Callable[[Any, Any], Awaitable[Any]]
-    ) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def call(request: Any, context: Any) -> Any:
-            with self._begin(method, context).exchange(request) as exchange:
-                with self._ending(method, context, exchange):
-                    reply = await behavior(request, context)
-                    exchange.answered(reply)
+    def unary(self, method: str, handler: Handler) -> Handler:
+        """The handler of a method that takes one message and gives one, observed."""
+        read = reader_of(handler, method=_short(method))
+        behave, write = handler.unary_unary, handler.response_serializer
+
+        async def call(content: bytes, context: Any) -> bytes:
+            exchange = Exchange(bytes_in=len(content))
+            with (
+                self._begin(method, context).exchange(exchange),
+                self._ending(method, context, exchange),
+            ):
+                try:
+                    exchange.request = request = read(content)
+                except BodyCorrupt as err:
+                    failed(err)
+                    await context.abort(*told(err))
+                reply: bytes = write(await behave(request, context))
+                exchange.answered(len(reply))
                 return reply
 
-        return call
+        return grpc.unary_unary_rpc_method_handler(call)
 
-    def _stream(
-        self, method: str, behavior: Callable[[Any, Any], AsyncIterator[Any]]
-    ) -> Callable[[Any, Any], AsyncIterator[Any]]:
-        async def call(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+    def stream(self, method: str, handler: Handler) -> Handler:
+        """The handler of a method that takes messages and gives messages, observed."""
+        read = reader_of(handler, method=_short(method))
+        behave, write = handler.stream_stream, handler.response_serializer
+
+        async def messages(
+            contents: AsyncIterator[bytes], exchange: Exchange
+        ) -> AsyncIterator[Any]:
+            exchange.requests = 0
+            async for content in contents:
+                exchange.requests += 1
+                exchange.bytes_in += len(content)
+                yield read(content)
+
+        async def call(contents: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
             _current.set(self._begin(method, context))
             exchange = Exchange()
             try:
                 with self._ending(method, context, exchange):
-                    async for reply in behavior(_counted(requests, exchange), context):
-                        exchange.answered(reply)
-                        yield reply
+                    async for reply in behave(messages(contents, exchange), context):
+                        content = write(reply)
+                        exchange.answered(len(content))
+                        yield content
                     exchange.code = grpc.StatusCode.OK.name
             finally:
                 log_request(method=_short(method), **exchange.summary())
 
-        return call
+        return grpc.stream_stream_rpc_method_handler(call)
 
     def _begin(self, method: str, context: Any) -> _Call:
         metadata = context.invocation_metadata() or ()
         request_id = request_id_of(next(iter(values(metadata, _ID)), None))
         structlog.contextvars.bind_contextvars(request_id=request_id)
         context.set_trailing_metadata(((_ID, request_id),))
-        incoming = GrpcRequest(
-            method=method, metadata=metadata, request_id=request_id, host=self._host
-        )
-        return _Call(incoming=incoming, tracing=self._tracing)
+        return _Call(method, metadata, request_id, self._host, self._tracing)
 
     @contextmanager
     def _ending(self, method: str, context: Any, exchange: Exchange) -> Iterator[None]:
@@ -229,22 +250,9 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             self._traffic.count_grpc(_short(method), exchange.code)
 
 
-async def _counted(requests: AsyncIterator[Any], exchange: Exchange) -> AsyncIterator[Any]:
-    exchange.requests = 0
-    async for request in requests:
-        exchange.requests += 1
-        exchange.bytes_in += _size(request)
-        yield request
-
-
 def _short(method: str) -> str:
     """The name of a method; with its service, where that is not the protocol's."""
     return method.removeprefix(f"{SERVICE.full_name}/")
-
-
-def _size(message: Any) -> int:
-    """Bytes of a message, which is bytes itself where no handler has read it."""
-    return len(message) if isinstance(message, bytes) else message.ByteSize()
 
 
 def _model(request: Any) -> tuple[str | None, str | None]:

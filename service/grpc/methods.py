@@ -142,7 +142,7 @@ class Methods(SharedMemoryMethods, SettingsMethods, RepositoryMethods):
         with request_of_stream(request) as exchange:
             try:
                 reply.infer_response.CopyFrom(await self.model_infer(request))
-                exchange.answered(reply)
+                exchange.answered(reply.ByteSize())
             except ServiceError as err:
                 failed(err)
                 code, reply.error_message = told(err)

@@ -14,10 +14,9 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from service.dataplane import DataPlane
 from service.errors import AddressUnavailable, ServiceError
-from service.grpc.access import AccessInterceptor
-from service.grpc.guard import GuardInterceptor
+from service.grpc.access import Access
+from service.grpc.calls import CallInterceptor
 from service.grpc.methods import Methods
-from service.grpc.reading import ReadingInterceptor
 from service.grpc.schema import SERVICE
 from service.grpc.statuses import told
 from service.lifecycle import Service
@@ -51,14 +50,9 @@ class GrpcServer:
         self._host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._grace_s = settings.shutdown_grace_s
         self._credentials = None if tls is None else _credentials(tls)
+        access = Access(host=settings.host, traffic=service.traffic, tracing=service.tracing)
         self._server = grpc.aio.server(
-            interceptors=[
-                ReadingInterceptor(service.traffic),
-                AccessInterceptor(
-                    host=settings.host, traffic=service.traffic, tracing=service.tracing
-                ),
-                GuardInterceptor(service.guard),
-            ],
+            interceptors=[CallInterceptor(service.guard, access)],
             options=[
                 ("grpc.max_receive_message_length", _limit(settings.max_request_bytes)),
                 ("grpc.max_send_message_length", -1),
