@@ -22,8 +22,8 @@ __all__ = [
     "Outline",
     "Outlines",
     "Slot",
-    "numbered",
-    "numbers_cut_out",
+    "cut_out",
+    "put_back",
     "read_numbers",
 ]
 
@@ -34,8 +34,13 @@ _MOST_KEPT_BYTES: Final = 1024
 """Of it, without the numbers, to be remembered."""
 
 _MOST: Final = 64
-_NUMBERS: Final = re.compile(rb'"data":\s*\[([-+.0-9eE,\s]*)\]')
+# white space is JSON's, which is less than what a regular expression takes for it
+_NUMBERS: Final = re.compile(rb'"data":[ \t\r\n]*\[([-+.0-9eE, \t\r\n]*)\]')
 _DATA: Final = b'"data":[%d]'
+_ID: Final = re.compile(
+    rb'[ \t\r\n]*\{[ \t\r\n]*"id":[ \t\r\n]*"([A-Za-z0-9._:/+=-]{1,128})"(?=[ \t\r\n]*,)'
+)
+"""At the beginning, where clients have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,7 @@ class Outline:
     """A request without the values of its tensors, checked against the model's signature.
 
     Attributes:
-        id: as in `InferenceRequest`.
-        parameters: as there.
+        parameters: as in `InferenceRequest`.
         outputs: as there.
         classes: as there.
         shared_inputs: as there.
@@ -78,7 +82,6 @@ class Outline:
         slots: the other inputs, in the request's order.
     """
 
-    id: str | None
     parameters: dict[str, Parameter]
     outputs: tuple[str, ...]
     classes: dict[str, int]
@@ -87,12 +90,15 @@ class Outline:
     binary_outputs: frozenset[str]
     slots: tuple[Slot, ...]
 
-    def fill(self, data: Sequence[object], blobs: memoryview) -> DecodedRequest:
+    def fill(
+        self, data: Sequence[object], blobs: memoryview, request_id: str | None
+    ) -> DecodedRequest:
         """The request with these values.
 
         Args:
             data: of the slots whose values are in the JSON, in order.
             blobs: of the others, one behind the other.
+            request_id: as in `InferenceRequest`.
 
         Raises:
             TensorInvalid: values are not what their input's datatype and shape want.
@@ -117,7 +123,7 @@ class Outline:
         if blobs:
             raise BodyCorrupt(f"the body goes on for {len(blobs)} bytes after the last input")
         request = InferenceRequest(
-            id=self.id,
+            id=request_id,
             parameters=self.parameters,
             inputs=inputs,
             outputs=self.outputs,
@@ -144,29 +150,42 @@ class Outlines:
         """The outline of a request that was seen."""
         return self._seen.get(key)
 
+    def has_room(self, key: Key) -> bool:
+        """Whether it is short enough to be remembered."""
+        return sum(map(len, key)) <= _MOST_KEPT_BYTES
+
     def add(self, key: Key, outline: Outline) -> None:
-        """Remember one, if it is short; not one with an id, which will not come again."""
-        if outline.id is not None or sum(map(len, key)) > _MOST_KEPT_BYTES:
-            return
+        """Remember one, for which there is room."""
         if len(self._seen) >= _MOST:
             self._seen.clear()
         self._seen[key] = outline
 
 
-def numbers_cut_out(text: bytes) -> tuple[Key, list[bytes]]:
-    """A short JSON text in pieces: what is around its flat arrays of data, and their content.
+def cut_out(text: bytes) -> tuple[Key, str | None, list[bytes]]:
+    """A short JSON text without what differs from request to request.
 
-    What is cut out has neither quotes nor brackets: if the same pieces have one meaning with any
-    numbers between them, they have it with all.
+    What is cut out has neither quotes nor brackets: if the rest has one meaning with any id and any
+    numbers in it, it has that with all.
+
+    Returns:
+        What is left, in pieces; the id that it begins with, if it does; and what is in its flat
+        arrays of data, as far as that looks like numbers.
     """
-    pieces = _NUMBERS.split(text) if len(text) <= _MOST_BYTES else [text]
-    return tuple(pieces[::2]), pieces[1::2]
+    if len(text) > _MOST_BYTES:
+        return (b"", text), None, []
+    found = _ID.match(text)
+    pieces = _NUMBERS.split(text if found is None else text[found.end() :])
+    if found is None:
+        return (b"", *pieces[::2]), None, pieces[1::2]
+    return (b"id", *pieces[::2]), found[1].decode(), pieces[1::2]
 
 
-def numbered(key: Key) -> bytes:
-    """The text with these pieces whose arrays hold 0, 1, 2 and so on."""
-    between = (_DATA % number for number in range(len(key) - 1))
-    return key[0] + b"".join(b"".join(pair) for pair in zip(between, key[1:], strict=True))
+def put_back(key: Key, request_id: str | None) -> bytes:
+    """A text with these pieces that has this id, and arrays that hold 0, 1, 2 and so on."""
+    begin = b"" if request_id is None else b'{"id":"%b"' % request_id.encode()
+    _, first, *others = key
+    numbered = (_DATA % number + piece for number, piece in enumerate(others))
+    return b"".join((begin, first, *numbered))
 
 
 def read_numbers(text: bytes) -> Any:

@@ -22,8 +22,8 @@ from service.codec.outline import (
     Outline,
     Outlines,
     Slot,
-    numbered,
-    numbers_cut_out,
+    cut_out,
+    put_back,
     read_numbers,
 )
 from service.codec.outputs import WantedOutputs, wanted_outputs
@@ -72,41 +72,48 @@ def decode_request(
     blobs = view[length:]
     if length == len(body) >= WORTHWHILE_BYTES:  # with binary tensors, JSON has no long arrays
         with contextlib.suppress(Unusual):
-            outline, data = _outline(parse_numbers(text), signature)
-            return outline.fill(data, blobs)
+            return _decode(parse_numbers(text), blobs, signature)
     if outlines is None:
-        outline, data = _outline(parse_object(text), signature)
-        return outline.fill(data, blobs)
+        return _decode(parse_object(text), blobs, signature)
     return _decode_as_before(bytes(text), blobs, signature, outlines)
+
+
+def _decode(fields: dict[str, Any], blobs: memoryview, signature: Signature) -> DecodedRequest:
+    outline, request_id, data = _outline(fields, signature)
+    return outline.fill(data, blobs, request_id)
 
 
 def _decode_as_before(
     text: bytes, blobs: memoryview, signature: Signature, outlines: Outlines
 ) -> DecodedRequest:
     """Decode it with what is known of such requests, if it is."""
-    key, numbers = numbers_cut_out(text)
+    key, cut_id, numbers = cut_out(text)
     known = outlines.get(key)
     if known is not None:
         with contextlib.suppress(orjson.JSONDecodeError):
-            return known.fill([read_numbers(each) for each in numbers], blobs)
-    outline, data = _outline(parse_object(text), signature)
-    decoded = outline.fill(data, blobs)
-    if known is None and len(data) == len(numbers):
-        # where each of the arrays is the data of an input, which other text could pretend to be
-        found, places = _outline(parse_object(numbered(key)), signature)
-        if places == [[number] for number in range(len(numbers))]:
+            return known.fill([read_numbers(each) for each in numbers], blobs, cut_id)
+    outline, request_id, data = _outline(parse_object(text), signature)
+    decoded = outline.fill(data, blobs, request_id)
+    if known is None and request_id == cut_id and outlines.has_room(key):
+        # where the id is the request's and each of the arrays the data of an input, which other
+        # text could pretend to be
+        another = None if cut_id is None else f"{cut_id}."
+        found, found_id, places = _outline(parse_object(put_back(key, another)), signature)
+        if found_id == another and places == [[number] for number in range(len(numbers))]:
             outlines.add(key, found)
     return decoded
 
 
-def _outline(fields: dict[str, Any], signature: Signature) -> tuple[Outline, list[object]]:
-    """What the fields of a request say beside the data of its inputs, and these."""
+def _outline(
+    fields: dict[str, Any], signature: Signature
+) -> tuple[Outline, str | None, list[object]]:
+    """What the fields of a request say beside its id and the data of its inputs, and these."""
     parameters = request_parameters(fields)
     wanted = wanted_outputs(_listed_outputs(fields), signature)
     by_default = parameters.get("binary_data_output") is True
     slots, shared, data = _slots(fields, signature)
+    request_id = optional_text(fields, "id", of="the request") or None
     outline = Outline(
-        id=optional_text(fields, "id", of="the request") or None,
         parameters=parameters,
         outputs=wanted.names,
         classes=wanted.classes,
@@ -115,7 +122,7 @@ def _outline(fields: dict[str, Any], signature: Signature) -> tuple[Outline, lis
         binary_outputs=_binary_outputs(wanted, signature, by_default=by_default),
         slots=slots,
     )
-    return outline, data
+    return outline, request_id, data
 
 
 def decode_raw_request(body: bytes, signature: Signature) -> DecodedRequest:
