@@ -186,7 +186,7 @@ def plot(ratios: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     axes.errorbar(values, names, xerr=[low, high], fmt="o", color="#3b6ea8", ecolor="#888888")
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_xscale("log")
-    ticks = [0.75, 1, 1.5, 2, 3, 5]
+    ticks = [0.5, 0.75, 1, 1.5, 2, 3]
     axes.set_xticks(ticks, labels=map(str, ticks))
     axes.minorticks_off()
     axes.tick_params(axis="y", labelsize=7)
