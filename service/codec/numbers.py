@@ -5,6 +5,7 @@ It takes only what is plainly right, and gives exactly what `service.codec.text.
 is wrong, or that nothing is.
 """
 
+import codecs
 import math
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -76,6 +77,8 @@ def parse_numbers(text: bytes | memoryview) -> dict[str, Any]:
         Unusual: it is no such request, or not plainly right.
     """
     content = bytes(text)
+    if content.startswith(codecs.BOM_UTF8):  # the parser reads over it
+        raise Unusual
     try:
         root = simdjson.Parser().parse(content)
         reading = _Reading()

@@ -19,6 +19,7 @@ from service.inference import InferenceRequest, Parameter, Placement, SharedInpu
 
 __all__ = [
     "DecodedRequest",
+    "Key",
     "Outline",
     "Outlines",
     "Slot",
@@ -135,6 +136,7 @@ class Outline:
 
 
 Key = tuple[bytes, ...]
+"""What is left of a text when what differs from request to request was cut out of it."""
 
 
 class Outlines:
@@ -180,12 +182,18 @@ def cut_out(text: bytes) -> tuple[Key, str | None, list[bytes]]:
     return (b"id", *pieces[::2]), found[1].decode(), pieces[1::2]
 
 
-def put_back(key: Key, request_id: str | None) -> bytes:
-    """A text with these pieces that has this id, and arrays that hold 0, 1, 2 and so on."""
+def put_back(key: Key, request_id: str | None, *, first: int) -> bytes:
+    """A text with these pieces that has this id, and arrays that hold a number each, from one on.
+
+    Args:
+        key: the pieces.
+        request_id: the id, where there is one.
+        first: of the numbers.
+    """
     begin = b"" if request_id is None else b'{"id":"%b"' % request_id.encode()
-    _, first, *others = key
-    numbered = (_DATA % number + piece for number, piece in enumerate(others))
-    return b"".join((begin, first, *numbered))
+    _, head, *others = key
+    numbered = (_DATA % number + piece for number, piece in enumerate(others, first))
+    return b"".join((begin, head, *numbered))
 
 
 def read_numbers(text: bytes) -> Any:

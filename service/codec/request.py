@@ -19,6 +19,7 @@ from service.codec.json_tensors import check_json_can_carry
 from service.codec.numbers import WORTHWHILE_BYTES, Unusual, parse_numbers
 from service.codec.outline import (
     DecodedRequest,
+    Key,
     Outline,
     Outlines,
     Slot,
@@ -95,13 +96,27 @@ def _decode_as_before(
     outline, request_id, data = _outline(parse_object(text), signature)
     decoded = outline.fill(data, blobs, request_id)
     if known is None and request_id == cut_id and outlines.has_room(key):
-        # where the id is the request's and each of the arrays the data of an input, which other
-        # text could pretend to be
-        another = None if cut_id is None else f"{cut_id}."
-        found, found_id, places = _outline(parse_object(put_back(key, another)), signature)
-        if found_id == another and places == [[number] for number in range(len(numbers))]:
+        found = _outline_of(key, cut_id, len(numbers), signature)
+        if found is not None:
             outlines.add(key, found)
     return decoded
+
+
+def _outline_of(key: Key, cut_id: str | None, count: int, signature: Signature) -> Outline | None:
+    """The outline of all requests with these pieces.
+
+    None where what was cut out is not the id of the request and the data of its inputs, in order:
+    other text can look like them. What is read with two other ids and twice other data, and is them
+    both times, is them.
+    """
+    for first in (0, 1):
+        another = None if cut_id is None else f"{cut_id}{first}"
+        found, request_id, data = _outline(
+            parse_object(put_back(key, another, first=first)), signature
+        )
+        if request_id != another or data != [[first + number] for number in range(count)]:
+            return None
+    return found
 
 
 def _outline(

@@ -70,7 +70,8 @@ class FrontExpress(Express):
         """Refusals of the main process are told here; what it was not asked is asked of the app."""
         is_refused_here = isinstance(error, ServiceError) and exchange.answer is None
         if is_refused_here or isinstance(error, Elsewhere):
-            exchange.answer = asyncio.create_task(self._ask_app(exchange))
+            body = self._bodies.pop(exchange)  # here, because the task may not even begin
+            exchange.answer = asyncio.create_task(self._ask_app(exchange, body))
         else:
             super()._fail(exchange, error)
 
@@ -80,8 +81,8 @@ class FrontExpress(Express):
         self._bodies.pop(exchange, None)
         super()._count(exchange, status, bytes_out=bytes_out, error=error)
 
-    async def _ask_app(self, exchange: Exchange) -> None:
-        body, head = self._bodies.pop(exchange), exchange.head
+    async def _ask_app(self, exchange: Exchange, body: bytes) -> None:
+        head = exchange.head
         connection = cast("BoundedProtocol", exchange.connection)
         collected = _Collected(body)
         scope = {

@@ -9,11 +9,11 @@ import socket
 import sys
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 from fastapi import Response
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http.errors import error_response
 from service.http.express import Exchange, Express
@@ -45,21 +45,25 @@ class BoundedProtocol(HttpToolsProtocol):
 
     A head must be whole, and a body must go on, within the time after which an idle connection is
     closed; otherwise the client is told 408 and the connection is closed. What is no HTTP, or has
-    too large a head, is told so as every error is. Trailers are dropped: as headers they could
-    change what was decided on the headers. No protocol is offered to upgrade to, so a request that
-    asks for one (Java's client does, for HTTP/2) is answered as if it did not.
+    too large a head, is told so as every error is. What was refused is over: nothing of it is
+    carried out, and nothing that is sent after it is read. Trailers are dropped: as headers they
+    could change what was decided on the headers. No protocol is offered to upgrade to, so a request
+    that asks for one (Java's client does, for HTTP/2) is answered as if it did not; this is no
+    proxy, so one to be one (``CONNECT``) is none.
     """
 
     _has_begun = False
     _in_head = False
     _in_body = False
     _is_too_large = False
+    _is_over = False  # something was refused
     _received = 0  # bytes of the data that are being parsed
     _first = 0  # of them when the request began
     _surplus = 0  # bytes since the request, or its body, began that are no content
     _timer: asyncio.TimerHandle | None = None
     _exchange: Exchange | None = None  # whose body is coming
     _asked: Exchange | None = None  # whose answer is coming
+    _running: RequestResponseCycle | None = None  # that the app is answering
 
     _held = 0  # bytes of bodies that were not answered
 
@@ -93,10 +97,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self._express.give_up(self._exchange)
         if self._asked is not None:
             self._asked.abandon()
+        self._exchange = self._asked = None
+        # uvicorn tells the last one only, and the others would write to nobody
+        for cycle in (self._running, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None:
+                _break_off(cycle)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
+        if self._is_over:
+            return
         self._unset_keepalive_if_required()
         is_between = not (self._in_head or self._in_body or self._is_answering())
         if is_between and self._take_whole(data):
@@ -107,7 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
             data = self._feed_head(data)
         while data:
             data = self._feed(data)
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_over:
             return
         must_send = self._in_head or self._in_body
         if must_send and self._surplus > MAX_HEAD_BYTES:
@@ -122,6 +133,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
+        if self._is_over:
+            raise ValueError("nothing more is taken")  # which ends the parser
         super().on_message_begin()
         self._stop_waiting()
         self._in_head, self._first, self._surplus = True, self._received, 0
@@ -129,12 +142,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The end of the head."""
         if self.parser.get_http_version() not in _VERSIONS:
-            raise ValueError("not a version that is spoken here")  # which ends the parser
+            raise ValueError("not a version that is spoken here")
+        if self.parser.get_method() == b"CONNECT":
+            raise ValueError("this is no proxy")
         most = self._first + self._surplus  # that the head can have: what came with it counts too
         if most > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES:
             self._is_too_large = True
             raise ValueError("too large a head")
-        if self._is_upgrade():
+        if self.parser.should_upgrade():
             return
         self._exchange = self._take()
         if self._exchange is None:
@@ -148,7 +163,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._surplus = max(0, self._surplus - len(body) - _CHUNK_FRAMING)
-        if self.transport.is_closing():
+        if self._is_over or self.transport.is_closing():
             return
         if not self._intake.take(len(body), held=self._held):
             self._refuse(
@@ -166,7 +181,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The end of the body."""
-        if not self._is_upgrade():
+        if not (self._is_over or self.parser.should_upgrade()):
             self._in_body = False
             exchange, self._exchange = self._exchange, None
             if exchange is None or self._express is None:
@@ -197,6 +212,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer was given, and what was asked is held no more."""
         self._release()
+        self._running = None
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -204,8 +220,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
         Requests before it that are whole are answered first.
         """
+        if self._is_over:
+            return
         if self._is_answering() and not self._in_body:
-            self.cycle.keep_alive = False
+            self._is_over, self.cycle.keep_alive = True, False
             self.flow.pause_reading()
         elif self._is_too_large:
             self._refuse(
@@ -242,7 +260,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._express is None or not end:
             return data
         again = self._feed(data[:end])
-        if self.transport.is_closing():  # it was refused
+        if self._is_over:
             return b""
         exchange = self._exchange
         if exchange is not None and not exchange.body:
@@ -298,9 +316,9 @@ class BoundedProtocol(HttpToolsProtocol):
         head = self._express.read(self.url, self.headers)
         return None if head is None else self._express.take(self, head)
 
-    def _is_upgrade(self) -> bool:
-        # the parser calls a request to be a proxy the same, and uvicorn refuses its target
-        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -334,15 +352,36 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(
         self, status: HTTPStatus, message: str, *, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Tell why, unless an answer to this request has begun, and close."""
+        """Tell why, unless an answer to this request has begun, and close.
+
+        Requests before it are answered first.
+        """
+        self._is_over = True
         self._stop_waiting()
+        response = error_response(
+            status, message, headers={"Connection": "close", **(headers or {})}
+        )
+        if self.pipeline and self._in_body:  # the last one is this request
+            self.pipeline[0] = (self.cycle, cast("Any", response))  # which is an app itself
+            self.flow.pause_reading()
+            return
         if not (self._in_body and self.cycle.response_started):
-            told = {"Connection": "close", **(headers or {})}
-            response = error_response(status, message, headers=told)
             lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
             lines += [b"%b: %b" % header for header in response.raw_headers]
             self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None and self._express is not None:
+            self._express.give_up(exchange, status, message)
+        elif self._in_body:
+            _break_off(self.cycle)
         self.transport.close()
+
+
+def _break_off(cycle: RequestResponseCycle) -> None:
+    """Let the app know that the client has gone, and keep nothing for it."""
+    cycle.disconnected = True
+    cycle.body = bytearray()
+    cycle.message_event.set()
 
 
 def _end_of_head(data: bytes) -> int:

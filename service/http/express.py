@@ -228,9 +228,18 @@ class Express:
             return None
         return Exchange(connection, head)
 
-    def give_up(self, exchange: Exchange) -> None:
-        """The client has gone before its request was whole."""
-        self._count(exchange, _CLIENT_WENT_AWAY, bytes_out=0)
+    def give_up(
+        self, exchange: Exchange, status: int = _CLIENT_WENT_AWAY, error: str | None = None
+    ) -> None:
+        """A request will not be whole.
+
+        Args:
+            exchange: the request.
+            status: what its connection has told the client; that it has gone, if left out.
+            error: the same in words.
+        """
+        exchange.body.clear()
+        self._count(exchange, int(status), bytes_out=0, error=error)
 
     def begin(self, exchange: Exchange) -> None:
         """Answer a request that is whole."""

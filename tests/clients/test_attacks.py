@@ -1,6 +1,10 @@
 """What no honest client sends: refused or cut off, and the next client is answered."""
 
 import random
+import resource
+import socket
+import struct
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +27,12 @@ NOT_HTTP = {
     "a method nobody knows": request("/v2", method="FROB"),
     "no target": b"GET  HTTP/1.1\r\n\r\n",
     "a proxy's request": b"CONNECT test:443 HTTP/1.1\r\nHost: test\r\n\r\n",
+    "a proxy's request with a path": b"CONNECT /p HTTP/1.1\r\nHost: test\r\n\r\n",
+    "a proxy's request with a host": b"CONNECT //h/p HTTP/1.1\r\nHost: test\r\n\r\n",
+    "a proxy's request with a URL": b"CONNECT http://h/p HTTP/1.1\r\nHost: test\r\n\r\n",
+    "a proxy's request for all": b"CONNECT * HTTP/1.1\r\nHost: test\r\n\r\n",
+    "a proxy's request to upgrade": b"CONNECT /p HTTP/1.1\r\nHost: test\r\n"
+    b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
     "a space in a header's name": b"GET /v2 HTTP/1.1\r\nHost : test\r\n\r\n",
     "a header without a name": b"GET /v2 HTTP/1.1\r\n: a\r\n\r\n",
     "a NUL in a header": b"GET /v2 HTTP/1.1\r\nA: b\0c\r\n\r\n",
@@ -63,6 +73,65 @@ def test_garbage_after_a_request_does_not_take_the_place_of_its_answer(server):
         wire.send(request(INFER, GOOD), b"garbage\r\n\r\n")
         assert wire.read().status == 200
         assert wire.is_closed()
+
+
+BEFORE = [
+    request(INFER, GOOD),
+    request(INFER, GOOD).replace(b"Host: test", b"Host: test\r\nHost: test"),  # to the app
+]
+
+
+@pytest.mark.parametrize("before", BEFORE, ids=["past the app", "by the app"])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("after", [b"", request(INFER, GOOD)])
+def test_nor_does_a_body_that_cannot_be_read(server, before, count, after):
+    with Wire(server.port) as wire:
+        wire.send(before * count, request(INFER, b"", **CHUNKED), b"zz\r\n", after)
+        for _ in range(count):
+            assert wire.read().json["outputs"][0]["data"] == [1, 2, 3]
+        assert wire.read().status == 400
+        assert wire.is_closed()
+
+
+def test_what_follows_something_that_is_refused_is_not_carried_out(tmp_path):
+    tiny.write_plain(tmp_path, "m", tiny.scale(2.0))
+    unload = request("/v2/repository/models/m/unload", b"{}", host="127.0.0.1")
+    with served(tmp_path) as running:
+        for refused in (b"NONSENSE\r\n\r\n", request(INFER, b"", **CHUNKED) + b"zz\r\n"):
+            with Wire(running.port) as wire:
+                wire.send(refused, unload)
+                assert wire.read().status == 400
+                assert wire.is_closed()
+        with Wire(running.port) as wire:
+            wire.send(request("/v2/models/m/ready"))
+            assert wire.read("GET").status == 200
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_clients_that_vanish_are_no_error_and_leave_nothing(tmp_path, workers):
+    """However many requests they have sent: to the app, past it, in part."""
+    tiny.write_plain(tmp_path, "identity-fp32", tiny.identity(tiny.Datatype.FP32))
+    part = request(INFER, b"x" * 20_000_000, length=20_000_001, Inference_Header_Content_Length="5")
+    with served(tmp_path, http_workers=workers) as running:
+        assert_serves(running.port)
+        before = resident_mib(running.process.pid)
+        for sent in [*[BEFORE[1] * 2, BEFORE[0] * 3, BEFORE[0] + BEFORE[1]] * 20, *[part] * 30]:
+            with Wire(running.port) as wire:
+                wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                wire.send(sent)
+        assert_serves(running.port)
+        assert [line for line in running.lines if line.get("level") == "error"] == []
+        # some bodies were on their way at the same time
+        assert resident_mib(running.process.pid) < before + 200
+
+
+def resident_mib(pid):
+    """Of a process and those that it has started."""
+    pids = [str(pid)]
+    for one in pids:
+        pids += Path(f"/proc/{one}/task/{one}/children").read_text().split()
+    pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in pids)
+    return pages * resource.getpagesize() / 2**20
 
 
 def test_a_smuggled_request_is_not_answered(server):

@@ -249,6 +249,37 @@ def test_bodies_that_are_not_answered_are_bounded_over_all_connections(tmp_path)
         assert third.read().status == 503
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_there_is_no_room_for_is_not_carried_out(tmp_path, workers):
+    tiny.write_plain(tmp_path, "identity-fp32", tiny.identity(tiny.Datatype.FP32))
+    path = "/v2/repository/models/identity-fp32/unload"
+    unload = request(path, b'{"parameters": {}}', host="127.0.0.1")
+    infer = request(INFER, GOOD)
+    with (
+        served(tmp_path, max_receiving_bytes=300, http_workers=workers) as running,
+        ExitStack() as stack,
+    ):
+
+        def is_refused(sent):
+            with Wire(running.port) as wire:
+                wire.send(sent)
+                return wire.read().status == 503 and wire.is_closed()
+
+        for _ in range(workers):  # connections are dealt out in turn
+            holding = stack.enter_context(Wire(running.port))
+            holding.send(request(INFER, b" " * 295, length=1000))
+        tiny.wait_for(lambda: all(is_refused(infer) for _ in range(workers)))
+        logged = len(running.lines)
+        for sent in (unload, infer, infer + unload) * 2:
+            assert is_refused(sent)
+        with Wire(running.port) as wire:
+            wire.send(request("/v2/models/identity-fp32/ready"))
+            assert wire.read("GET").status == 200
+        told = [line for line in running.lines[logged:] if line.get("method") == "POST"]
+        assert {line["status"] for line in told if line["path"] == INFER} == {503}
+        assert {line["status"] for line in told if line["path"] != INFER} <= {499}
+
+
 def _refuses(wire, piece):
     wire.send(request(INFER, GOOD + piece))
     reply = wire.read()

@@ -74,11 +74,12 @@ def request(
     method: str | None = None,
     version: str = "1.1",
     length: int | None = None,
+    host: str = "test",
     **headers: str,
 ) -> bytes:
     """A request as a browser would write it; underscores in the names of headers are hyphens."""
     verb = method or ("GET" if body is None else "POST")
-    lines = [f"{verb} {path} HTTP/{version}", "Host: test"]
+    lines = [f"{verb} {path} HTTP/{version}", f"Host: {host}"]
     if body is not None and "Transfer_Encoding" not in headers:
         headers = {"Content_Length": str(len(body) if length is None else length)} | headers
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]

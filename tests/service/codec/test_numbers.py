@@ -68,6 +68,7 @@ def test_everything_but_the_numbers_is_as_usual():
 UNUSUAL = {
     "no object": b"[1]",
     "no JSON": b'{"inputs": [',
+    "a byte order mark": b'\xef\xbb\xbf{"inputs": [{"data": [1]}]}',
     "not UTF-8": b'{"id": "\xff"}',
     "inputs are no array": b'{"inputs": {}}',
     "an input is no object": b'{"inputs": [1]}',

@@ -42,6 +42,8 @@ DATA = [
     '"12"',
     "null",
     "{}",
+    "[0]",
+    "[false]",
     "\x0b[1, 2]",
     "[1,\x0c2]",
 ]
@@ -196,6 +198,19 @@ def test_an_id_that_is_given_twice_is_not_mistaken():
     for text in (b'"id":"a","inputs":', b'"id":"b","inputs":', b'"id":"a","id":"b","inputs":') * 2:
         sent = request().replace(b'"inputs":', text)
         assert outcome(sent, outlines=outlines) == outcome(sent)
+
+
+@pytest.mark.parametrize("literal", [b"[0]", b"[1]", b"[0.0]", b"[false]", b"[true]"])
+@pytest.mark.parametrize("spelt", [b'"data" :', b'"d\\u0061ta":'])
+def test_data_that_cannot_be_cut_out_is_not_mistaken_for_other_numbers(literal, spelt):
+    outlines = Outlines()
+    tensor = b'{"name":"a","datatype":"FP32","shape":[1],%b%b}' % (spelt, literal)
+    other = b'{"name":"b","datatype":"INT64","shape":[1,2],"data":[3,4]}'
+    for stray in (b"[1]", b"[2]", b"[2.5]"):
+        text = b'{"inputs":[%b,%b],"data":%b}' % (tensor, other, stray)
+        assert outcome(text, outlines=outlines) == outcome(text)
+        text = b'{"inputs":[%b],"data":%b}' % (tensor, stray)
+        assert outcome(text, outlines=outlines) == outcome(text)
 
 
 def test_a_few_are_remembered_and_no_more():

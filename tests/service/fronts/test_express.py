@@ -1,8 +1,10 @@
 """An infer request in a front, and what it makes the main process do; both in one process."""
 
 import asyncio
+import gc
 import os
 import socket
+import weakref
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -189,6 +191,18 @@ async def test_who_goes_away_is_not_computed_for(tmp_path):
         await front.runner.gone.wait()
         await settle(lambda: counted(front.service, "499") == 1)
         assert front.service.plane.model("m").recorder.pending == 0
+
+
+async def test_nor_is_anything_kept_for_who_goes_away(tmp_path):
+    async with fronted(tmp_path) as front:
+        for name in ("x", "nobody"):
+            exchange, _ = front.ask([1], name=name)
+            kept = weakref.ref(exchange)
+            exchange.abandon()  # before anything else could run
+            await asyncio.sleep(0.05)
+            del exchange
+            gc.collect()
+            assert kept() is None
 
 
 async def test_nor_are_the_requests_of_a_front_that_is_gone(tmp_path):
