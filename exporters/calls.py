@@ -86,7 +86,7 @@ class Call:
         )
 
     def tensors(self, example: Example) -> tuple[torch.Tensor, ...]:
-        """The tensors of an example, detached and on the CPU, in the order of `names`.
+        """Copies of the tensors of an example, detached and on the CPU, in the order of `names`.
 
         Raises:
             InputsInvalid: it is not built like the example that fixed this mapping.
@@ -95,7 +95,7 @@ class Call:
         tensors, constants = [], {}
         for position, leaf in enumerate(leaves):
             if isinstance(leaf, torch.Tensor):
-                tensors.append(leaf.detach().cpu())
+                tensors.append(leaf.detach().cpu().clone())
             else:
                 constants[position] = leaf
         if structure != self.structure or constants != self.constants:
@@ -134,9 +134,13 @@ class Flat(nn.Module):
         """Call the module inside and keep the tensors of what it returns."""
         return tuple(self.named(tensors).values())
 
+    def run(self, tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The outputs by their derived names; the tensors stay as they are, whatever is done."""
+        return self.named([tensor.clone() for tensor in tensors])
+
     def left_out(self, tensors: Sequence[torch.Tensor]) -> tuple[str, ...]:
         """What the module returns beside tensors, None and plain constants: ``name (class)``."""
-        args, kwargs = self.call.bind(tensors)
+        args, kwargs = self.call.bind([tensor.clone() for tensor in tensors])
         return what_is_left_out(self.model(*args, **kwargs))
 
     def named(self, tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -52,7 +52,7 @@ def take_census(
 
     Returns:
         Its modules first, in their order, then re-parametrized weights, then the functional norms
-        that no norm module called.
+        that no norm module called, then those that are written out as formulas.
     """
     trail = Trail.of(converted)
     opset = converted.model.opset_imports.get("", 0)
@@ -74,7 +74,25 @@ def take_census(
         for norm in converted.functional
         if not any(norm.module == name or norm.module.startswith(f"{name}.") for name in modules)
     ]
+    claimed = {name for account in accounts for name in account.nodes}
+    accounts += [
+        _written_out(name, trail)
+        for name in trail.present
+        if trail.operator(name) in NORM_OPERATORS
+        and name not in claimed
+        and name not in trail.origins  # else the converter emitted it, for a layer that is lost
+        and modules.isdisjoint(trail.scopes(name))
+    ]
     return tuple(accounts)
+
+
+def _written_out(name: str, trail: Trail) -> NormLayer:
+    """A norm that the model has as formulas, of which the optimization made an operator."""
+    scopes, operator = trail.scopes(name), trail.operator(name)
+    kind = "scale and shift" if operator == "BatchNormalization" else "written-out norm"
+    of = f"{scopes[-1]}.{operator}" if scopes and scopes[-1] else operator
+    layer = Layer(of, frozenset(), kind, on_weights=False, statistics=None)
+    return _entry(layer, "kept", f"as {trail.said([name])}", [name], trail)
 
 
 def _error_of(measured: LayerError | None) -> dict[str, object]:

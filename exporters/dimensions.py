@@ -122,6 +122,11 @@ def declare(
             for dimension in _dimensions(declared, input_name=name, axis=axis):
                 by_name.setdefault(dimension.name, dimension)
             axes[-1][axis] = dimension.name
+            if not tensor.shape[axis]:
+                raise DimensionInvalid(
+                    f"dimension '{dimension.name}' (axis {axis} of '{name}') has nothing in the"
+                    f" example, whose shape is {tuple(tensor.shape)}; give an example that has."
+                )
             size = sizes.setdefault(dimension.name, tensor.shape[axis])
             if size != tensor.shape[axis]:
                 raise DimensionInvalid(
@@ -137,10 +142,16 @@ def declare(
 
 def _default_specs(call: Call, tensors: Sequence[torch.Tensor]) -> list[dict[int, str]]:
     batch = next((tensor.shape[0] for tensor in tensors if tensor.ndim), None)
-    return [
-        {0: BATCH if tensor.shape[0] == batch else f"{name}_{BATCH}"} if tensor.ndim else {}
-        for name, tensor in zip(call.names, tensors, strict=True)
-    ]
+
+    def spec(name: str, tensor: torch.Tensor) -> dict[int, str]:
+        if not tensor.ndim:
+            return {}
+        if tensor.shape[0] == batch:
+            return {0: BATCH}
+        # one of something, beside a batch of several, is for all of them
+        return {} if tensor.shape[0] == 1 else {0: f"{name}_{BATCH}"}
+
+    return [spec(name, tensor) for name, tensor in zip(call.names, tensors, strict=True)]
 
 
 def _find(

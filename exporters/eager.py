@@ -4,6 +4,8 @@ Not for: tracing, ONNX, deciding whether results agree. Runs copies only.
 """
 
 import copy
+import math
+import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -13,12 +15,15 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from bundle import Datatype, compare, derive_tolerance
 from exporters.calls import Call, Flat
 from exporters.errors import ExportError, InputsInvalid, OutputsInvalid, first_line
 
 __all__ = ["Eager", "to_numpy"]
 
 _NARROW = frozenset({torch.float32, torch.float16, torch.bfloat16})
+_CALLS = 4
+"""With the same inputs. What a model does by chance may come out alike more than once."""
 _TO_NARROW = frozenset({torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16})
 
 
@@ -51,7 +56,7 @@ class Eager:
             OutputsInvalid: it returns no tensors, or the names do not fit them.
         """
         try:
-            derived = list(flat.named(example))
+            derived = list(flat.run(example))
         except ExportError:
             raise
         # The user's forward may raise anything.
@@ -117,6 +122,23 @@ class Eager:
             return False
         return True
 
+    def changes(self, tensors: Sequence[torch.Tensor]) -> dict[str, float]:
+        """By how much outputs differ from call to call with the same inputs, beyond rounding.
+
+        Side effects: seeds the random generators of Python, NumPy and torch.
+        """
+        found: dict[str, float] = {}
+        first = self.run(tensors)
+        for seed in range(1, _CALLS):
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002 - the global one is what a model may draw from
+            torch.manual_seed(seed)
+            for name, again in self.run(tensors).items():
+                difference = _difference(first[name], again)
+                if difference > 0:
+                    found[name] = max(difference, found.get(name, 0.0))
+        return found
+
     def in_float64(self, example: Sequence[torch.Tensor]) -> "Eager | None":
         """A copy that computes in float64 whatever its code says, or None where that fails."""
         twin = copy.deepcopy(self._flat.model).double()
@@ -133,14 +155,12 @@ class Eager:
 
     def _run(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         if not self._is_float64:
-            outputs: tuple[torch.Tensor, ...] = self._flat(*tensors)
-            return outputs
+            return tuple(self._flat.run(tensors).values())
         default = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         try:
             with _Float64():
-                wide: tuple[torch.Tensor, ...] = self._flat(*(_widened(t) for t in tensors))
-                return wide
+                return tuple(self._flat.run([_widened(t) for t in tensors]).values())
         finally:
             torch.set_default_dtype(default)
 
@@ -168,6 +188,18 @@ def to_numpy(tensor: torch.Tensor) -> np.ndarray:
         bits = plain.view(torch.uint16).numpy()
         return np.array(bits.view(ml_dtypes.bfloat16))
     return np.array(plain.numpy())
+
+
+def _difference(first: np.ndarray, again: np.ndarray) -> float:
+    """The largest, 0 where it is rounding, and infinite where there is nothing to subtract."""
+    if first.shape != again.shape or first.dtype != again.dtype:
+        return math.inf
+    if Datatype.from_numpy(first.dtype).is_float:
+        tolerance = derive_tolerance(first.astype(np.float64), first)
+        (compared,) = compare({"": first}, {"": again}, {"": tolerance})
+    else:
+        (compared,) = compare({"": first}, {"": again}, {})
+    return 0.0 if compared.passed else compared.max_abs_error or math.inf
 
 
 def _widened(tensor: torch.Tensor) -> torch.Tensor:

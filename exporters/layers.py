@@ -35,7 +35,15 @@ _BLOCKS = re.compile(
     r"[Nn]orm\w*(Conv|Linear|Layer|Block|Attention|M[Ll][Pp]|Embed|Head)|(Weight|Spectral)Norm"
     r"|(Conv(\dd)?|Linear)_?[Nn]orm"
 )
-_NAMES = re.compile(r"[Nn]orm(?!al(?!i))|GRN|LRN|FRN|AdaIN|FilterResponse|SPADE")
+# "Norm" begins a word, or "norm" ends one; "EnormousNet" and "NormFreeNet" have neither
+_NAMES = re.compile(
+    r"Norm(?!al(?!i)|Free)|(^|_)norm(?!al(?!i))|norm(_|\d*[dD]?$)|GRN|LRN|FRN|AdaIN|FilterResponse"
+    r"|SPADE"
+)
+_NETWORK = (
+    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+    nn.Linear,
+)  # fmt: skip
 _STANDARDIZED = re.compile(r"StdConv|WSConv|WeightStandard|StandardizedConv", re.IGNORECASE)
 _FUNCTIONS = frozenset({"batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"})
 _EPSILONS = ("eps", "epsilon", "variance_epsilon")
@@ -83,6 +91,8 @@ def norm_layers(model: nn.Module) -> Iterator[Layer]:
     for module, known in names.items():
         kind = type(module).__name__
         on_weights = _is_standardized(module)
+        if module is model and not on_weights and _is_network(module):
+            continue
         if on_weights or is_norm(module):
             yield Layer(known[0], frozenset(known), kind, on_weights, statistics_of(module))
 
@@ -119,6 +129,13 @@ def is_norm(module: nn.Module) -> bool:
         is_norm(inner) or _is_standardized(inner)
         for inner in module.modules()
         if inner is not module
+    )
+
+
+def _is_network(module: nn.Module) -> bool:
+    """Whether what is exported is a network, whatever it is called."""
+    return not isinstance(module, _CLASSES) and any(
+        isinstance(inner, _NETWORK) for inner in module.modules()
     )
 
 

@@ -68,7 +68,7 @@ def observe_inputs(
     handles = [watch(name) for name, module in flat.model.named_modules() if is_norm(module)]
     try:
         for tensors in calls:
-            flat(*tensors)
+            flat.run(tensors)
     finally:
         for handle in handles:
             handle.remove()

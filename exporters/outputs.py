@@ -39,6 +39,11 @@ def flatten_output(returned: object) -> dict[str, torch.Tensor]:
             raise OutputsInvalid(
                 f"two outputs would be named '{name}'; return a dict with distinct keys."
             )
+        if tensor.layout is not torch.strided or tensor.is_nested:
+            raise OutputsInvalid(
+                f"output '{name}' is a {'nested' if tensor.is_nested else tensor.layout} tensor;"
+                " return a dense one (to_dense(), to_padded_tensor())."
+            )
         found[name] = tensor
     if not found:
         raise OutputsInvalid(

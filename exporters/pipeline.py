@@ -3,6 +3,7 @@
 Nothing is written before everything is proved.
 """
 
+import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -20,13 +21,15 @@ from exporters.statistics import NamedMetric
 
 __all__ = ["export", "write_examination"]
 
+_log = logging.getLogger(__name__)
+
 
 def export(
     model: nn.Module,
     example_inputs: Example,
     *,
     name: str,
-    repository: Path,
+    repository: Path | str,
     version: int = 1,
     dynamic_shapes: DynamicShapes | None = None,
     reference_inputs: Sequence[Example] | None = None,
@@ -37,7 +40,7 @@ def export(
     metric: NamedMetric | None = None,
     recalibrate: bool = False,
     lower_group_norm: bool = False,
-    precision: Precision | None = None,
+    precision: Precision | str | None = None,
     max_loss: float | None = None,
     source: str | None = None,
     checkpoint_sha256: str | None = None,
@@ -45,6 +48,9 @@ def export(
     progress: Progress | None = None,
 ) -> Bundle:
     """Export a model in eval mode, prove that the file computes the same, and write a bundle.
+
+    Findings that are warnings are logged, unless somebody is told of the progress, who can show
+    them.
 
     Args:
         model: stays exactly as it is; all work is done on copies.
@@ -82,8 +88,10 @@ def export(
     Raises:
         ExportError: see `exporters.errors`; the repository is then as it was.
         BundleExists: the version exists and is not to be overwritten.
+        ValueError: there is no such precision.
     """
-    _require_free(repository, name, version, overwrite=overwrite)
+    folder = Path(repository)
+    _require_free(folder, name, version, overwrite=overwrite)
     examination = examine(
         model,
         example_inputs,
@@ -98,7 +106,7 @@ def export(
         metric=metric,
         recalibrate=recalibrate,
         lower_group_norm=lower_group_norm,
-        precision=precision,
+        precision=None if precision is None else Precision(precision),
         max_loss=max_loss,
         source=source,
         checkpoint_sha256=checkpoint_sha256,
@@ -106,7 +114,11 @@ def export(
     )
     if progress is not None:
         progress("write")
-    return write_examination(examination, repository, overwrite=overwrite)
+    else:
+        for finding in examination.manifest.findings:
+            if finding.status == "warn":
+                _log.warning("%s: %s: %s", name, finding.check, finding.meaning)
+    return write_examination(examination, folder, overwrite=overwrite)
 
 
 def write_examination(
@@ -135,5 +147,6 @@ def _require_free(repository: Path, name: str, version: int, *, overwrite: bool)
     target = repository / name / str(version)
     if target.exists() and not overwrite:
         raise BundleExists(
-            f"'{target}' exists; export another version, or say that it is to be overwritten."
+            f"'{target}' exists; export another version (version=…, --version), or overwrite it"
+            " (overwrite=True, --overwrite)."
         )

@@ -93,7 +93,11 @@ def copy_in_eval(model: nn.Module) -> nn.Module:
             f"{type(model).__name__} cannot be copied ({first_line(err)}); exporting works on a"
             " copy. Give its class a __deepcopy__, or take what cannot be copied out of it."
         ) from err
-    return twin.cpu().requires_grad_(requires_grad=False).eval()
+    # what these give back is not used: a model that overrides one need not return itself
+    twin.cpu()
+    twin.requires_grad_(requires_grad=False)
+    twin.eval()
+    return twin
 
 
 def merge_weights(model: nn.Module) -> tuple[MergedWeight, ...]:
@@ -124,12 +128,19 @@ def merge_weights(model: nn.Module) -> tuple[MergedWeight, ...]:
 
 @contextmanager
 def quiet_state() -> Iterator[None]:
-    """Leave no trace in the process: random generators stand where they stood, no gradients."""
+    """Leave no trace in the process: random generators stand where they stood, no gradients.
+
+    Within, encoder layers compute as they are written: the fast path that torch takes in eval mode
+    makes zeros of padded tokens, which neither training nor a file does.
+    """
     python, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one
+    is_fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(value=False)
     try:
         with torch.random.fork_rng(), torch.no_grad():
             yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(value=is_fast)
         random.setstate(python)
         np.random.set_state(numpy_state)  # noqa: NPY002 - the global one is what a model may draw from
 

@@ -3,7 +3,7 @@
 Explained in ``docs/checks/batch-invariance.md``.
 """
 
-from bundle.certificate import BatchCertificate, Verdict
+from bundle.certificate import BatchCertificate, Standing, Verdict
 from bundle.checks.certify import certify
 from bundle.checks.subject import Subject
 from bundle.comparison import Tolerance
@@ -12,6 +12,11 @@ from bundle.manifest import Finding
 __all__ = ["NAME", "check", "finding_of"]
 
 NAME = "batch-invariance"
+
+_IF_TAKEN_APART = (
+    " If rows are put together only to be taken apart again (two inputs through one encoder, say),"
+    " allow it by name: they will not be batched with others'"
+)
 
 
 def check(subject: Subject) -> Finding:
@@ -37,15 +42,18 @@ def finding_of(certificate: BatchCertificate) -> Finding:
                 remedy="make axis 0 of every input and output a dynamic batch axis, if they are to",
             )
         case Verdict.DEPENDENT:
+            is_suspicion = _is_suspicion(certificate)
             return Finding(
                 check=NAME,
                 status="fail",
                 measured=certificate.noise,
                 tolerance=_loosest(certificate),
-                meaning=f"a row's answer is not its own: {certificate.reason}",
+                meaning=f"a row's answer {'may not be' if is_suspicion else 'is not'} its own:"
+                f" {certificate.reason}",
                 remedy="replace the operator by one that stays within a row; until then, one"
                 " request a batch. If axis 0 is no batch, name it for what it is at the export:"
-                " dynamic_shapes={'x': {0: 'length', 1: 'batch'}}",
+                " dynamic_shapes={'x': {0: 'length', 1: 'batch'}}."
+                + (_IF_TAKEN_APART if is_suspicion else ""),
             )
         case Verdict.BITWISE | Verdict.WITHIN_NOISE:
             return Finding(
@@ -55,6 +63,11 @@ def finding_of(certificate: BatchCertificate) -> Finding:
                 tolerance=_loosest(certificate),
                 meaning=f"evidence, not proof: {certificate.reason} (batches of {tried})",
             )
+
+
+def _is_suspicion(certificate: BatchCertificate) -> bool:
+    """Whether only the scan speaks against it, which does not follow every detour."""
+    return certificate.standing is Standing.REACHES and certificate.witness is None
 
 
 def _loosest(certificate: BatchCertificate) -> Tolerance | None:
