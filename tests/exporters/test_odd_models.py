@@ -43,7 +43,8 @@ def test_what_is_given_stays_as_it_is(tmp_path):
     assert torch.equal(more, before[1])
     expected = model(given.clone()).detach().numpy()
     np.testing.assert_allclose(answered(bundle, given.numpy()), expected, atol=1e-5)
-    for sample in read_samples(bundle.path):
+    manifest = bundle.manifest
+    for sample in read_samples(bundle.path, manifest.inputs, manifest.outputs):
         largest = max(np.abs(array).max() for array in sample.inputs.values())
         assert largest <= 1
 
