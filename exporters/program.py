@@ -41,6 +41,7 @@ _TORCH = Path(torch.__file__).parent
 _HERE = Path(__file__).parent
 _GET_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]  # a C-level property
 _SPECIALIZED = re.compile(r"L\['tensors'\]\[(\d+)\]\.size\(\)\[(\d+)\].*constant \((\d+)\)")
+_ALWAYS_ONE = re.compile(r"hint of 1 for dimension inputs\['tensors'\]\[(\d+)\]\.shape\[(\d+)\]")
 _ANY_INPUT = re.compile(r"L\['tensors'\]\[(\d+)\](?:\.size\(\)\[(\d+)\])?")
 
 
@@ -80,6 +81,8 @@ def _trace(
             )
     except torch._dynamo.exc.UserError as err:  # noqa: SLF001 - what torch.export raises
         raise _dimension_error(str(err), call, dimensions) or _capture_error(err) from err
+    except ValueError as err:
+        raise _only_one(str(err), call, dimensions) or _capture_error(err) from err
     # Tracing runs the user's forward: it may raise anything, and that is the answer.
     except Exception as err:
         raise _capture_error(err) from err
@@ -178,6 +181,27 @@ def strip_scope(path: str) -> str:
     """A scope without the wrapper's prefix and without the mark of a repeated call (``@1``)."""
     inner = path.removeprefix(Flat.MODEL).removeprefix(".")
     return re.sub(r"@\d+", "", inner)
+
+
+def _only_one(message: str, call: Call, dimensions: Dimensions) -> DimensionInvalid | None:
+    """What is traced at size 1 does not run at any other, or it would not be traced at that."""
+    places: dict[str, list[tuple[int, int]]] = {}
+    for found in _ALWAYS_ONE.findall(message):
+        position, axis = map(int, found)
+        places.setdefault(dimensions.axes[position][axis], []).append((position, axis))
+    if not places:
+        return None
+    said = "; ".join(
+        f"'{name}' ("
+        + ", ".join(f"axis {axis} of '{call.names[position]}'" for position, axis in at)
+        + ")"
+        for name, at in places.items()
+    )
+    return DimensionInvalid(
+        f"the model runs at size 1, and at no other where all axes of a dimension change: {said}. Say"
+        " which inputs have it, dynamic_shapes={'x': {0: 'batch'}}; those that are left out keep"
+        " their size."
+    )
 
 
 def _dimension_error(message: str, call: Call, dimensions: Dimensions) -> DimensionInvalid | None:

@@ -267,6 +267,17 @@ def test_one_of_something_beside_a_batch_is_for_all_rows(tmp_path):
     assert [spec.shape for spec in bundle.manifest.inputs] == [("batch", 4), (1,)]
 
 
+def test_one_row_beside_one_of_something_is_told_apart_by_who_exports(tmp_path):
+    inputs = torch.randn(1, 4), torch.rand(1, 1, 1)
+
+    class Stacked(nn.Module):
+        def forward(self, x, t):
+            return torch.bmm(t, x[None])[0] + x
+
+    with pytest.raises(DimensionInvalid, match=r"'batch' \(axis 0 of 'x', axis 0 of 't'\)"):
+        export(Stacked().eval(), inputs, name="m", repository=tmp_path)
+
+
 def test_an_example_without_rows_is_refused(tmp_path):
     with pytest.raises(
         DimensionInvalid, match=r"has nothing in the example, whose shape is \(0, 4\)"
