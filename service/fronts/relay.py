@@ -21,8 +21,9 @@ from service.http.errors import error_response
 __all__ = ["Relay"]
 
 _PIECE_BYTES: Final = 2**16
-_OWN: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
+_OWN: Final = frozenset({b"connection", b"expect", b"keep-alive", b"proxy-connection"})
 """Of a request: they are about the client's connection, which ends here."""
+_CONTINUE: Final = (b"expect", b"100-continue")
 _ITS_OWN: Final = frozenset({b"connection", b"date", b"transfer-encoding"})
 """Of a reply: the server of this process says them itself."""
 
@@ -74,9 +75,15 @@ async def _ask(
     query = b"?" + scope["query_string"] if scope["query_string"] else b""
     lines = [b"%b %b HTTP/1.1" % (scope["method"].encode(), scope["raw_path"] + query)]
     lines += [b"%b: %b" % header for header in headers if header[0] not in _OWN]
+    # other expectations are not met, and what nobody answers must not be waited for
+    waits = scope.get("http_version") != "1.0" and any(
+        (name, value.lower()) == _CONTINUE for name, value in headers
+    )
+    if waits:
+        lines.append(b"%b: %b" % _CONTINUE)
     # not with "connection: close": a reply that does not wait for the body would be lost
     writer.write(b"\r\n".join([*lines, b"", b""]))
-    if any(name == b"expect" for name, _ in headers):
+    if waits:
         await may_send_body.wait()
     more = True
     while True:

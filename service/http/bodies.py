@@ -5,6 +5,7 @@ Clients of the protocol send none (tritonclient.http), ``application/octet-strea
 """
 
 import asyncio
+import contextlib
 
 from fastapi import Request
 
@@ -17,7 +18,9 @@ QUICK_JSON_BYTES = 1 << 20
 """JSON that is read in some milliseconds; more of it would keep other requests waiting."""
 
 _QUICK_BYTES = 1 << 16
-"""Compressed bytes that take less time than handing them to another thread and back."""
+_QUICK_PLAIN_BYTES = 1 << 20
+"""Compressed bytes, and what they may become, that take less time than handing them to another
+thread and back."""
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
@@ -33,7 +36,7 @@ async def read_body(request: Request, *, limit: int) -> bytes:
         EncodingUnsupported: it is in a coding that is not understood.
         starlette.requests.ClientDisconnect: the client went away.
     """
-    coding = content_coding(request.headers.get("content-encoding"))
+    coding = content_coding(", ".join(request.headers.getlist("content-encoding")))
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
@@ -48,7 +51,8 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     if coding is None:
         return body
     if size <= _QUICK_BYTES:
-        return decompress(body, coding, limit=limit)
+        with contextlib.suppress(BodyTooLarge):
+            return decompress(body, coding, limit=min(limit, _QUICK_PLAIN_BYTES))
     return await asyncio.to_thread(decompress, body, coding, limit=limit)
 
 
@@ -58,9 +62,10 @@ def read_header_length(request: Request) -> int | None:
     Raises:
         BodyCorrupt: the header is no number.
     """
-    value = request.headers.get("inference-header-content-length")
-    if value is None:
+    values = set(request.headers.getlist("inference-header-content-length"))
+    if not values:
         return None
+    value = ", ".join(sorted(values))
     if not (value.isascii() and value.isdecimal() and len(value) < 20):
         raise BodyCorrupt(
             f"Inference-Header-Content-Length is {excerpt(value)}; it must be a number of bytes"

@@ -7,12 +7,14 @@ requests are not bounded here: `service.http.bodies` does that.
 import asyncio
 import socket
 import sys
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 import httptools
 from fastapi import Response
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http.errors import error_response
@@ -32,6 +34,9 @@ _CHUNK_FRAMING: Final = 16
 _KNOWN_BYTES: Final = 2 * 2**10
 """Of a head that is remembered."""
 
+_MOST_QUEUED: Final = 128
+"""Requests of one client that wait behind the one that is being answered."""
+
 _VERSIONS: Final = ("1.0", "1.1")
 _SMALL_BYTES: Final = 2**16
 """That are copied in less time than a call of the system takes."""
@@ -49,7 +54,8 @@ class BoundedProtocol(HttpToolsProtocol):
     carried out, and nothing that is sent after it is read. Trailers are dropped: as headers they
     could change what was decided on the headers. No protocol is offered to upgrade to, so a request
     that asks for one (Java's client does, for HTTP/2) is answered as if it did not; this is no
-    proxy, so one to be one (``CONNECT``) is none.
+    proxy, so one to be one (``CONNECT``) is none. While requests wait behind the one that is being
+    answered, no more are read.
     """
 
     _has_begun = False
@@ -67,6 +73,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _held = 0  # bytes of bodies that were not answered
 
+    flow: "_Flow"
+
     def __init__(
         self,
         *args: Any,
@@ -76,11 +84,13 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(*args, **kwargs)
         self._intake = intake or Intake(most=sys.maxsize)
+        self._bodies: deque[int] = deque()  # the same, of each request
         self._express = express
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected; uvicorn narrows the transport's type as well."""
         super().connection_made(transport)
+        self.flow = _Flow(transport, is_held=lambda: bool(self.pipeline))
         connection = transport.get_extra_info("socket")
         if sys.platform == "linux" and connection.family != socket.AF_UNIX:
             # closes where a client takes nothing of its answer for as long
@@ -92,7 +102,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
         self._stop_waiting()
-        self._release()
+        self._unset_keepalive_if_required()
+        self._intake.give(self._held)
+        self._bodies.clear()
+        self._held = 0
         if self._express is not None and self._exchange is not None:
             self._express.give_up(self._exchange)
         if self._asked is not None:
@@ -133,15 +146,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
+        if len(self.pipeline) >= _MOST_QUEUED:  # the last of them is whole
+            self._is_over, self.cycle.keep_alive = True, False
         if self._is_over:
             raise ValueError("nothing more is taken")  # which ends the parser
         super().on_message_begin()
         self._stop_waiting()
         self._in_head, self._first, self._surplus = True, self._received, 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, whose white space is none of its value."""
+        super().on_header(name, value.strip(b" \t"))
+
     def on_headers_complete(self) -> None:
         """The end of the head."""
-        if self.parser.get_http_version() not in _VERSIONS:
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:
             raise ValueError("not a version that is spoken here")
         if self.parser.get_method() == b"CONNECT":
             raise ValueError("this is no proxy")
@@ -151,6 +171,9 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("too large a head")
         if self.parser.should_upgrade():
             return
+        if version == "1.0":
+            self.expect_100_continue = False
+        self._bodies.append(0)
         self._exchange = self._take()
         if self._exchange is None:
             super().on_headers_complete()
@@ -165,6 +188,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._surplus = max(0, self._surplus - len(body) - _CHUNK_FRAMING)
         if self._is_over or self.transport.is_closing():
             return
+        if self._exchange is None and self.cycle.response_complete:
+            return  # it was answered without its body, which nobody holds
         if not self._intake.take(len(body), held=self._held):
             self._refuse(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -174,6 +199,7 @@ class BoundedProtocol(HttpToolsProtocol):
             )
             return
         self._held += len(body)
+        self._bodies[-1] += len(body)
         if self._exchange is None:
             super().on_body(body)
         else:
@@ -211,7 +237,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The answer was given, and what was asked is held no more."""
-        self._release()
+        if self._bodies:
+            size = self._bodies.popleft()
+            self._intake.give(size)
+            self._held -= size
         self._running = None
         super().on_response_complete()
 
@@ -224,7 +253,6 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._is_answering() and not self._in_body:
             self._is_over, self.cycle.keep_alive = True, False
-            self.flow.pause_reading()
         elif self._is_too_large:
             self._refuse(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -291,16 +319,13 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         self._stop_waiting()
         self._held += head.size
+        self._bodies.append(head.size)
         self._has_begun = True
         exchange.body.append(data[end:])
         self.cycle = exchange  # type: ignore[assignment]  # has what is asked of one
         self._asked = exchange
         self._express.begin(exchange)
         return True
-
-    def _release(self) -> None:
-        self._intake.give(self._held)
-        self._held = 0
 
     def _take(self) -> Exchange | None:
         """The request whose head is there, if it need not go to the app."""
@@ -363,7 +388,6 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         if self.pipeline and self._in_body:  # the last one is this request
             self.pipeline[0] = (self.cycle, cast("Any", response))  # which is an app itself
-            self.flow.pause_reading()
             return
         if not (self._in_body and self.cycle.response_started):
             lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
@@ -375,6 +399,24 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._in_body:
             _break_off(self.cycle)
         self.transport.close()
+
+
+class _Flow(FlowControl):
+    """Reads on only where nothing waits to be answered; uvicorn does so after each answer.
+
+    Args:
+        transport: of the connection.
+        is_held: whether something waits.
+    """
+
+    def __init__(self, transport: asyncio.Transport, *, is_held: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._is_held = is_held
+
+    def resume_reading(self) -> None:
+        """Read on, if that may be."""
+        if not self._is_held():
+            super().resume_reading()
 
 
 def _break_off(cycle: RequestResponseCycle) -> None:

@@ -4,6 +4,7 @@ import random
 import resource
 import socket
 import struct
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,37 @@ def resident_mib(pid):
         pids += Path(f"/proc/{one}/task/{one}/children").read_text().split()
     pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in pids)
     return pages * resource.getpagesize() / 2**20
+
+
+def test_who_asks_without_end_is_answered_and_cut_off(server):
+    asked = 5000
+    with Wire(server.port) as wire:
+        wire.send(request("/v2/health/live") * asked)
+        answers = 0
+        try:
+            while wire.read("GET").status == 200:
+                answers += 1
+        except (OSError, HTTPException):
+            assert 100 < answers < asked
+    assert_serves(server.port)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_was_answered_already_takes_no_room(tmp_path, workers):
+    tiny.write_plain(tmp_path, "identity-fp32", tiny.identity(tiny.Datatype.FP32))
+    endless = request("/v2/models/nobody/infer", b"", length=10**11)
+    with (
+        served(tmp_path, max_receiving_bytes=100_000, http_workers=workers) as running,
+        Wire(running.port) as first,
+        Wire(running.port) as second,
+    ):
+        for wire in (first, second):
+            wire.send(endless)
+            assert wire.read().status in (404, 413)
+            for _ in range(30):
+                wire.send(b" " * 20_000)
+            for _ in range(2):
+                assert_serves(running.port)
 
 
 def test_a_smuggled_request_is_not_answered(server):

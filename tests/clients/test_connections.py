@@ -249,6 +249,20 @@ def test_bodies_that_are_not_answered_are_bounded_over_all_connections(tmp_path)
         assert third.read().status == 503
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"Content-Encoding: gzip\r\nContent-Encoding: gzip", 415),
+        (b"Content-Encoding: identity\r\nContent-Encoding: identity", 200),
+        (b"Inference-Header-Content-Length: 1\r\nInference-Header-Content-Length: 2", 400),
+        (b"Inference-Header-Content-Length: %d \t" % len(GOOD), 200),
+    ],
+)
+def test_headers_that_come_twice_or_with_white_space(wire, head, status):
+    wire.send(request(INFER, GOOD).replace(b"Host: test", b"Host: test\r\n" + head))
+    assert wire.read().status == status
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_there_is_no_room_for_is_not_carried_out(tmp_path, workers):
     tiny.write_plain(tmp_path, "identity-fp32", tiny.identity(tiny.Datatype.FP32))

@@ -127,6 +127,19 @@ def test_tensors_of_every_type_and_size_come_back_as_they_were(fronted, datatype
     assert result.as_numpy("y").tolist() == values.tolist()
 
 
+@pytest.mark.parametrize(
+    "expected", ["foo", "", "100-continue, x", "100-Continue", "100-continue "]
+)
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_what_a_client_expects_keeps_nobody_waiting(server, fronted, expected, version):
+    for running in (server, fronted):
+        with Wire(running.port, timeout=10) as wire:
+            wire.send(request(INFER, GOOD, version=version, Expect=expected))
+            reply = wire.read()  # goes over 100
+            assert reply.status == 200
+            assert reply.json["outputs"][0]["data"] == [1, 2, 3]
+
+
 def test_what_is_not_quick_is_answered_on_the_same_connection(fronted):
     chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(GOOD), GOOD)
     packed = gzip.compress(GOOD)
