@@ -112,19 +112,27 @@ def export(
         checkpoint_sha256=checkpoint_sha256,
         progress=progress,
     )
-    if progress is not None:
-        progress("write")
-    else:
+    if progress is None:
         for finding in examination.manifest.findings:
             if finding.status == "warn":
                 _log.warning("%s: %s: %s", name, finding.check, finding.meaning)
-    return write_examination(examination, folder, overwrite=overwrite)
+    return write_examination(examination, folder, overwrite=overwrite, progress=progress)
 
 
 def write_examination(
-    examination: Examination, repository: Path, *, overwrite: bool = False
+    examination: Examination,
+    repository: Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> Bundle:
     """Write what was examined as a bundle, unless a check failed that was not allowed to.
+
+    Args:
+        examination: as `examine` gives it.
+        repository: the folder of all models.
+        overwrite: replace the version if it exists.
+        progress: told of each stage.
 
     Raises:
         CheckFailed: one did; nothing is written.
@@ -132,12 +140,17 @@ def write_examination(
     """
     if examination.failures:
         raise CheckFailed(examination.failures)
+    if progress is not None:
+        progress("report")
+    report = render_report(examination)
+    if progress is not None:
+        progress("write")
     return write_bundle(
         repository,
         model=examination.model,
         manifest=examination.manifest,
         samples=examination.samples,
-        extra_files={"report.html": render_report(examination)},
+        extra_files={"report.html": report},
         overwrite=overwrite,
     )
 
