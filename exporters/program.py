@@ -198,9 +198,9 @@ def _only_one(message: str, call: Call, dimensions: Dimensions) -> DimensionInva
         for name, at in places.items()
     )
     return DimensionInvalid(
-        f"the model runs at size 1, and at no other where all axes of a dimension change: {said}. Say"
-        " which inputs have it, dynamic_shapes={'x': {0: 'batch'}}; those that are left out keep"
-        " their size."
+        f"the model runs at size 1, and at no other where all axes of a dimension change: {said}."
+        " Say which inputs have it, dynamic_shapes={'x': {0: 'batch'}}; those that are left out"
+        " keep their size."
     )
 
 
