@@ -166,7 +166,8 @@ class Settings(BaseSettings):
     ended."""
 
     load_timeout_s: int = Field(default=600, ge=1)
-    """Seconds that opening a model may take, where it has a process of its own."""
+    """Seconds that opening a model may take, and each run that tries it before it serves, where it
+    has a process of its own."""
 
     load_memory_bytes: int | None = Field(default=None, ge=0)
     """Bytes of memory that opening a model may take, where it has a process of its own; 0 is any

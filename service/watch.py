@@ -44,16 +44,24 @@ class RepositoryWatch:
         await self._refresh_all(found)
 
     async def follow(self, *, every_s: float) -> None:
-        """Have models looked at when they change, until this is cancelled."""
-        while True:
-            await asyncio.sleep(every_s)
-            await self.look_once()
+        """Have models looked at when they change, until this is cancelled.
+
+        One that takes long to load keeps no other from being looked at.
+        """
+        async with asyncio.TaskGroup() as refreshes:
+            while True:
+                await asyncio.sleep(every_s)
+                if settled := await self._settled():
+                    refreshes.create_task(self._refresh_all(settled))
 
     async def look_once(self) -> None:
         """Have those models looked at that have changed, and are as they were at the last look."""
+        await self._refresh_all(await self._settled())
+
+    async def _settled(self) -> list[str]:
         found = await self._look()
         if found is None:
-            return
+            return []
         names = found.keys() | self._served.keys()
         settled = [
             name
@@ -64,7 +72,7 @@ class RepositoryWatch:
         changed = {name: found[name] for name in settled if name in found}
         kept = {name: stamp for name, stamp in self._served.items() if name not in settled}
         self._served = kept | changed
-        await self._refresh_all(settled)
+        return settled
 
     async def _refresh_all(self, names: Iterable[str]) -> None:
         refreshed = await asyncio.gather(*map(self._refresh, names), return_exceptions=True)

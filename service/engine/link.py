@@ -3,7 +3,7 @@
 import contextlib
 import socket
 from collections.abc import Mapping, Sequence
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Final
 
 import numpy as np
@@ -58,7 +58,7 @@ class Link:
     Args:
         zygote: forks it.
         question: what it is to open.
-        timeout_s: that opening may take.
+        timeout_s: that opening may take, and each run before it serves.
 
     Attributes:
         model: what it says of the model.
@@ -72,24 +72,33 @@ class Link:
 
     def __init__(self, zygote: Zygote, question: Open, *, timeout_s: float) -> None:
         self._zygote = zygote
+        self._timeout_s = timeout_s
         self._begun = 0
+        self._ended_with: str | None = None
         self.at_once = question.lanes
-        slots = max(self.at_once, min(2 * self.at_once, _MOST_SLOTS))
-        self.slots = [Slot(number, Area.create()) for number in range(slots)]
-        with contextlib.ExitStack() as theirs:
-            control, far = socket.socketpair()
-            theirs.callback(far.close)
-            self._control = Connection(control.detach())
-            self._runs, runs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            theirs.callback(runs.close)
+        self.slots: list[Slot] = []
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             try:
+                for number in range(max(self.at_once, min(2 * self.at_once, _MOST_SLOTS))):
+                    area = Area.create()
+                    ours.callback(area.close)
+                    self.slots.append(Slot(number, area))
+                control, far = socket.socketpair()
+                theirs.enter_context(far)
+                self._control = ours.enter_context(Connection(control.detach()))
+                self._runs, runs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                ours.enter_context(self._runs)
+                theirs.enter_context(runs)
                 areas = [slot.area.fd for slot in self.slots]
-                fds = Fds(far.fileno(), runs.fileno(), areas)
-                self._worker = zygote.spawn(fds)
-            except EngineFailed:
-                self._close_lines()
-                raise
-        self.model = self._open(question, timeout_s)
+                self._worker = zygote.spawn(Fds(far.fileno(), runs.fileno(), areas))
+            except OSError as err:
+                raise EngineFailed(f"no worker can be started: {err.strerror}") from err
+            self._held = ours.pop_all()
+        try:
+            self.model = self._open(question)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def pid(self) -> int:
@@ -137,10 +146,13 @@ class Link:
 
         Raises:
             BundleError: the run failed.
-            EngineFailed: the worker ended.
+            EngineFailed: the worker ended, or had to be ended because it took too long.
         """
         try:
             self.start(self.slots[0], {name: (array,) for name, array in feeds.items()}, ())
+            if not wait([self._runs], self._timeout_s):
+                self.close()
+                raise EngineFailed(self._too_long("run"))
             _, run = self.finish()
         except (EOFError, OSError) as err:
             raise EngineFailed(f"the model's process ended with {self.close()}") from err
@@ -154,33 +166,32 @@ class Link:
             self._control.send(End(slot.run))
 
     def close(self) -> str:
-        """End the worker, whatever it does.
+        """End the worker, whatever it does. Closed twice is closed once.
 
         Returns:
             How it ended, for a person.
         """
-        how = self._zygote.bury(self._worker)
-        self._close_lines()
-        return how
+        if self._ended_with is None:
+            self._ended_with = self._zygote.bury(self._worker)
+            self._held.close()
+        return self._ended_with
 
-    def _close_lines(self) -> None:
-        self._control.close()
-        self._runs.close()
-        for slot in self.slots:
-            slot.area.close()
-
-    def _open(self, question: Open, timeout_s: float) -> Opened:
+    def _open(self, question: Open) -> Opened:
         try:
             self._control.send(question)
-            if not self._control.poll(timeout_s):
-                self.close()
-                raise EngineFailed(f"it took longer than {timeout_s:g} s to open the model")
+            if not self._control.poll(self._timeout_s):
+                raise EngineFailed(self._too_long("open"))
             answer: Opened | Failed = self._control.recv()
         except (EOFError, OSError) as err:
             raise EngineFailed(
                 f"the process that opened the model ended with {self.close()}"
             ) from err
         if isinstance(answer, Failed):
-            self.close()
             raise answer.error
         return answer
+
+    def _too_long(self, to: str) -> str:
+        return (
+            f"it took longer than {self._timeout_s:g} s to {to} the model"
+            " (NORMSERVE_LOAD_TIMEOUT_S)"
+        )

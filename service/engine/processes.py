@@ -6,7 +6,6 @@ waits goes on waiting, unless the process does not come back.
 """
 
 import asyncio
-import contextlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -108,8 +107,7 @@ class ProcessEngine:
         """End the process; whoever waits learns of it."""
         if self._revival is not None:
             self._revival.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._revival
+            await asyncio.gather(self._revival, return_exceptions=True)
         link = self._detach()
         self._fail(EngineFailed("the model is being taken out of service"))
         if link is not None:
@@ -117,11 +115,11 @@ class ProcessEngine:
 
     def _attach(self, link: Link) -> None:
         loop = asyncio.get_running_loop()
+        # in no request's context: what is logged there is nobody's
+        Context().run(loop.add_reader, link.fileno(), self._ended, link)
         self._link = link
         self._is_attached = True
         self._free = list(link.slots)
-        # in no request's context: what is logged there is nobody's
-        Context().run(loop.add_reader, link.fileno(), self._ended, link)
 
     def _detach(self) -> Link | None:
         link, self._link = self._link, None
@@ -185,8 +183,7 @@ class ProcessEngine:
 
     async def _revive(self, link: Link | None) -> None:
         if link is not None:
-            how = await asyncio.to_thread(link.close)
-            _log.error("model process ended", how=how, in_a_row=self._deaths_in_a_row)
+            await self._bury(link)
         pause_s = 0.0
         if self._deaths_in_a_row > _MOST_DEATHS:
             pause_s = _LONGEST_PAUSE_S
@@ -194,22 +191,42 @@ class ProcessEngine:
         while True:
             await asyncio.sleep(pause_s)
             try:
-                link = await asyncio.to_thread(self._relink)
+                await self._bring_back()
             except (BundleError, ServiceError) as err:
-                pause_s = min(max(2 * pause_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
-                self._tell_down(f"its process ended and does not come back: {err}")
+                reason = str(err)
+            # whatever it is, those who wait for the process must learn of it
+            except Exception:  # noqa: BLE001  # the edge of a task that nobody waits for
+                _log.exception("model process not brought back")
+                reason = "an unexpected error; the server's log has the details"
             else:
                 self._revival = None
-                self._attach(link)
+                self._begin()
                 self.watch.up()
                 _log.info("model process is back")
-                self._begin()
                 return
+            pause_s = min(max(2 * pause_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
+            self._tell_down(f"its process ended and does not come back: {reason}")
+
+    async def _bury(self, link: Link) -> None:
+        try:
+            how = await asyncio.to_thread(link.close)
+        except Exception:  # noqa: BLE001  # as above: another is to take its place all the same
+            _log.exception("model process not buried")
+        else:
+            _log.error("model process ended", how=how, in_a_row=self._deaths_in_a_row)
+
+    async def _bring_back(self) -> None:
+        link = await asyncio.to_thread(self._relink)
+        try:
+            self._attach(link)
+        except BaseException:
+            await asyncio.to_thread(link.close)
+            raise
 
     def _tell_down(self, reason: str) -> None:
         _log.error("model unavailable", reason=reason)
-        self.watch.down(reason)
         self._fail(EngineFailed(reason))
+        self.watch.down(reason)
 
     def _fail(self, error: EngineFailed) -> None:
         going, self._busy = list(self._busy.values()), {}

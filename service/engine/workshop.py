@@ -152,7 +152,7 @@ class ProcessWorkshop:
     Args:
         zygote: forks the processes.
         at_once: runs of one model at the same time.
-        load_timeout_s: that opening a model may take.
+        load_timeout_s: that opening a model may take, and each run before it serves.
         run_timeout_s: that a run may take.
         load_bytes: of memory that opening a model for the CPU may take; 0 is any amount, None what
             its files let expect.

@@ -79,18 +79,20 @@ class Zygote:
         Raises:
             EngineFailed: no process can be started.
         """
-        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with there:
+        with contextlib.ExitStack() as ours:
             try:
-                process = subprocess.Popen(  # noqa: S603  # this interpreter, this package
-                    [sys.executable, "-m", "service.engine", str(there.fileno())],
-                    cwd=_ROOT,
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[there.fileno()],
-                )
+                here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                ours.enter_context(here)
+                with there:
+                    process = subprocess.Popen(  # noqa: S603  # this interpreter, this package
+                        [sys.executable, "-m", "service.engine", str(there.fileno())],
+                        cwd=_ROOT,
+                        stdin=subprocess.DEVNULL,
+                        pass_fds=[there.fileno()],
+                    )
             except OSError as err:
-                here.close()
                 raise EngineFailed(f"no process can be started: {err.strerror}") from err
+            ours.pop_all()
         return cls(here, wait=process.wait)
 
     def spawn(self, fds: Fds) -> "Worker":
@@ -98,7 +100,7 @@ class Zygote:
 
         Raises:
             ZygoteGone: this process has ended, and starts none any more.
-            EngineFailed: it cannot be forked.
+            EngineFailed: it cannot be forked, or nothing is left to hold it by.
         """
         return self.spawn_at(_WORKER, [fds.control, fds.runs, *fds.areas])
 
@@ -125,7 +127,13 @@ class Zygote:
         pid = int(answer)
         if pid < 0:
             raise EngineFailed(f"no worker can be started: {os.strerror(-pid)}")
-        return Worker(pid)
+        try:
+            return Worker(pid)
+        except OSError as err:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # nobody else has its number before it is waited for
+            self._wait_for(pid)
+            raise EngineFailed(f"no worker can be started: {err.strerror}") from err
 
     def bury(self, worker: "Worker") -> str:
         """End a worker, if it has not ended itself.
@@ -134,12 +142,7 @@ class Zygote:
             How it ended, for a person.
         """
         worker.kill()
-        with self._lock:
-            try:
-                self._line.sendall(b"wait %d" % worker.pid)
-                answer = self._line.recv(64)
-            except OSError:
-                answer = b""
+        answer = self._wait_for(worker.pid)
         if not answer:
             return "nobody who could tell how"
         status = int(answer)
@@ -152,6 +155,15 @@ class Zygote:
                 return
             self._line.close()
         self._wait()
+
+    def _wait_for(self, pid: int) -> bytes:
+        """The status that a process ended with; nothing where nobody can tell."""
+        with self._lock:
+            try:
+                self._line.sendall(b"wait %d" % pid)
+                return self._line.recv(64)
+            except OSError:
+                return b""
 
 
 class Worker:

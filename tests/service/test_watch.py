@@ -1,5 +1,6 @@
 """A repository that is followed: what is new, changed or gone is taken up, once it has settled."""
 
+import asyncio
 import shutil
 
 import pytest
@@ -180,3 +181,27 @@ async def test_a_server_that_does_not_follow_its_repository_loads_what_it_is_tol
         assert index(service) == {}
         await service.control.load("m")
         assert index(service) == {("m", 1): ("READY", "")}
+
+
+async def test_a_model_that_takes_long_to_load_keeps_no_other_from_being_looked_at(tmp_path):
+    asked, is_over = [], asyncio.Event()
+
+    async def refresh(name):
+        asked.append(name)
+        if name == "slow":
+            await is_over.wait()
+
+    watch = RepositoryWatch(LocalRepository(tmp_path, default=VersionPolicy()), refresh=refresh)
+    await watch.load_all()
+    following = asyncio.create_task(watch.follow(every_s=0.01))
+    for name in ("slow", "other"):
+        tiny.write_verified(tmp_path, name)
+        await asyncio.wait_for(until(lambda name=name: name in asked), 10)
+    following.cancel()
+    await asyncio.wait([following])
+    assert following.cancelled()
+
+
+async def until(condition):
+    while not condition():  # noqa: ASYNC110 - what is waited for is a list that grows
+        await asyncio.sleep(0.01)

@@ -44,6 +44,32 @@ def counting() -> onnx.ModelProto:
     )
 
 
+def endless() -> onnx.ModelProto:
+    """y = x, after more rounds than anybody waits for; its tensors are those of `tiny.scale`."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["going"], ["goes_on"]),
+            helper.make_node("Add", ["state", "zero"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, ["rows", 2]),
+        ],
+        [
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, ["rows", 2]),
+        ],
+    )
+    return tiny.build(
+        [helper.make_node("Loop", ["rounds", "", "x"], ["y"], body=body)],
+        {"x": (Datatype.FP32, ("rows", 2))},
+        {"y": (Datatype.FP32, ("rows", 2))},
+        {"rounds": np.array(2**62), "zero": np.array([0.0], np.float32)},
+    )
+
+
 def greedy(channels: int) -> onnx.ModelProto:
     """y, a number a row; takes so many numbers for each of a row's three on the way there."""
     weights = np.ones((channels, 1, 1), np.float32)

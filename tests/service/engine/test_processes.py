@@ -273,6 +273,76 @@ class TestAProcessThatEnds:
         assert "does not come back" in told.reasons[0]
         assert told.ups == 0
 
+    async def test_one_whose_return_fails_in_an_unforeseen_way_is_told_and_tried_again(
+        self, engine_of, link_to
+    ):
+        told, tries = Told(), []
+
+        def relink():
+            tries.append(None)
+            if len(tries) == 1:
+                raise OSError(24, "nobody knew")
+            return link_to(models.counting())
+
+        engine, link = engine_of(models.counting(), watch=told.watch, relink=relink)
+        running, waiting = engine.start(ENDLESS, ["y"]), engine.start(SHORT, ["y"])
+        with capture_logs() as logs:
+            os.kill(link.pid, signal.SIGKILL)
+            with pytest.raises(RunLost):
+                await running
+            with pytest.raises(EngineFailed, match="unexpected error"):
+                await asyncio.wait_for(waiting, 30)
+            assert (await asyncio.wait_for(engine.start(SHORT, ["y"]), 30)).outputs["y"] == 3
+        (reason,) = told.reasons
+        assert "does not come back" in reason
+        assert "nobody knew" not in reason
+        assert told.ups == 1
+        assert [line["event"] for line in logs] == [
+            "model process ended",
+            "model process not brought back",
+            "model unavailable",
+            "model process is back",
+        ]
+
+    async def test_one_that_cannot_be_buried_comes_back_all_the_same(self, engine_of, monkeypatch):
+        engine, link = engine_of(models.adding())
+        await engine.start(X, ["y"])
+
+        def close():
+            raise RuntimeError("nobody knew")
+
+        with monkeypatch.context() as patch, capture_logs() as logs:
+            patch.setattr(link, "close", close)
+            os.kill(link.pid, signal.SIGKILL)
+            await asyncio.sleep(0.05)
+            assert (await asyncio.wait_for(engine.start(X, ["y"]), 30)).outputs["y"].max() == 1
+        assert logs[0]["event"] == "model process not buried"
+        link.close()
+
+    async def test_who_waits_when_it_is_closed_learns_of_it_whatever_became_of_its_return(
+        self, engine_of
+    ):
+        is_told = asyncio.Event()
+
+        def down(_):
+            is_told.set()
+            raise RuntimeError("nobody knew")
+
+        def relink():
+            raise ModelInvalid("there is no model file any more.")
+
+        engine, link = engine_of(models.counting(), watch=Watch(down=down), relink=relink)
+        with capture_logs():
+            running = engine.start(ENDLESS, ["y"])
+            os.kill(link.pid, signal.SIGKILL)
+            with pytest.raises(RunLost):
+                await running
+            await asyncio.wait_for(is_told.wait(), 30)
+            waiting = engine.start(SHORT, ["y"])
+            await engine.close()
+            with pytest.raises(EngineFailed, match="out of service"):
+                await asyncio.wait_for(waiting, 30)
+
     async def test_one_that_ends_again_and_again_is_left_alone_for_a_while(
         self, engine_of, link_to
     ):

@@ -1,15 +1,23 @@
+import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from structlog.testing import capture_logs
 
 from bundle import GraphLevel, ProviderPolicy, SessionTuning
-from service.engine import ProcessWorkshop, ThreadWorkshop, Zygote
+from service.engine import ProcessWorkshop, ThreadWorkshop, Watch, Zygote
 from service.engine.link import Link
 from service.engine.messages import Open
+from service.lifecycle import Service
+from service.settings import Settings
 from tests.service import tiny
+from tests.service.engine import models
+from tests.service.serving import ask, index, settle
 
 X = {"x": np.ones((1, 2), np.float32)}
 
@@ -77,3 +85,44 @@ def test_the_process_of_a_model_has_the_threads_of_its_runs_and_of_its_instances
     assert count(threads=1, lanes=3) == one + 2
     assert count(threads=4, lanes=1) == one + 3
     assert count(threads=1, lanes=1, tuning=SessionTuning(inter_op_threads=3)) == one + 2
+
+
+async def test_a_model_that_never_ends_when_it_is_tried_again_is_told_down(zygote, tmp_path):
+    path = tmp_path / "model.onnx"
+    onnx.save(models.endless(), path)
+    workshop = ProcessWorkshop(zygote, at_once=1, load_timeout_s=1, run_timeout_s=60)
+    engine = workshop.open(path, policy=ProviderPolicy.CPU, threads=1).engine(
+        lambda another: another.run(X)
+    )
+    reasons: asyncio.Queue[str] = asyncio.Queue()
+    engine.watch = Watch(down=reasons.put_nowait)
+    waiting = engine.start({"x": (X["x"],)}, ["y"])
+    with capture_logs():
+        os.kill(engine.pid, signal.SIGKILL)
+        reason = await asyncio.wait_for(reasons.get(), 30)
+        await engine.close()
+    assert "does not come back: it took longer than 1 s to run the model" in reason
+    assert waiting.exception() is not None
+
+
+async def test_a_model_whose_golden_sample_never_ends_is_unavailable_and_says_why(
+    tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(tiny, "scale", lambda _: models.endless())
+        tiny.write_verified(tmp_path, "endless")
+    tiny.write_verified(tmp_path, "m", factor=2.0)
+    settings = Settings(repository=tmp_path, consistency_at_load=False, load_timeout_s=1)
+    zygote = Zygote.launch()
+    with capture_logs():
+        async with Service(settings, zygote=zygote) as service:
+            await settle(lambda: "loading" not in str(service.plane.readiness()))
+            assert index(service) == {
+                ("endless", 1): (
+                    "UNAVAILABLE",
+                    "it took longer than 1 s to run the model (NORMSERVE_LOAD_TIMEOUT_S)",
+                ),
+                ("m", 1): ("READY", ""),
+            }
+            assert await ask(service) == (2.0, 1)
+            await asyncio.wait_for(service.control.unload("endless"), 30)
