@@ -262,4 +262,5 @@ def _common_rows(inputs: Mapping[str, np.ndarray]) -> int | None:
 
 
 def _size(array: np.ndarray) -> int:
-    return sum(map(len, array.flat)) if array.dtype.hasobject else array.nbytes
+    """Bytes of an array; those of BYTES have a pointer for each element, even an empty one."""
+    return array.nbytes + (sum(map(len, array.flat)) if array.dtype.hasobject else 0)

@@ -53,12 +53,18 @@ def wanted_outputs(
 
     Raises:
         OutputUnknown: the model has no such output.
-        ParameterInvalid: a parameter is wrong, contradicts another, or an output is listed twice
-            with different parameters.
+        ParameterInvalid: a parameter is wrong, contradicts another, an output is listed twice
+            with different parameters, or more are listed again than the model has.
     """
     wanted: dict[str, _Wanted] = {}
-    for name, parameters in listed:
+    most = 2 * len(signature.outputs)
+    for count, (name, parameters) in enumerate(listed, start=1):
         output = _wanted(parameters, signature.output(name))
+        if count > most:
+            raise ParameterInvalid(
+                f"more than {most} outputs are listed, and the model has"
+                f" {len(signature.outputs)}; list each once"
+            )
         if wanted.setdefault(name, output) != output:
             raise ParameterInvalid(
                 f"output {excerpt(name)} is listed twice with different parameters; list it once"

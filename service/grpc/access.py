@@ -6,11 +6,11 @@ counted as one call.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
 import structlog
@@ -40,8 +40,15 @@ _TRANSIT_S: Final = 0.05
 """A deadline passes where it was set first, and what then comes from there may be here before it
 has passed here, too."""
 
+_CANCELLED_WITHIN_S: Final = 0.05
+"""A call that was cancelled before its message was there looks like one that has none, and gRPC
+cancels what answers it only then."""
+
 Handler = Any
 """``grpc.RpcMethodHandler``, whose type says nothing of what is in it."""
+
+_Streaming = Callable[[AsyncIterator[Any], Any], AsyncIterator[Any]]
+"""Of the messages of a call and its context, the replies."""
 
 
 class Exchange:
@@ -182,13 +189,16 @@ class Access:
         read = reader_of(handler, method=_short(method))
         behave, write = handler.unary_unary, handler.response_serializer
 
-        async def call(content: bytes, context: Any) -> bytes:
+        async def call(_: AsyncIterator[bytes], context: Any) -> bytes:
+            content = await context.read()
             exchange = Exchange(bytes_in=len(content))
             with (
                 self._begin(method, context).exchange(exchange),
                 self._ending(method, context, exchange),
             ):
                 try:
+                    if content is grpc.aio.EOF:
+                        await _refuse_nothing(method)
                     exchange.request = request = read(content)
                 except BodyCorrupt as err:
                     failed(err)
@@ -197,12 +207,28 @@ class Access:
                 exchange.answered(len(reply))
                 return reply
 
-        return grpc.unary_unary_rpc_method_handler(call)
+        # gRPC's handlers of one message never answer a call that ends without any
+        return grpc.stream_unary_rpc_method_handler(call)
+
+    def replies(self, method: str, handler: Handler) -> Handler:
+        """The handler of a method that takes one message and gives messages, observed."""
+
+        async def behave(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+            async for request in requests:
+                async for reply in handler.unary_stream(request, context):
+                    yield reply
+                return
+            await _refuse_nothing(method)
+
+        return self._stream(method, handler, behave)
 
     def stream(self, method: str, handler: Handler) -> Handler:
         """The handler of a method that takes messages and gives messages, observed."""
+        return self._stream(method, handler, handler.stream_stream)
+
+    def _stream(self, method: str, handler: Handler, behave: _Streaming) -> Handler:
         read = reader_of(handler, method=_short(method))
-        behave, write = handler.stream_stream, handler.response_serializer
+        write = handler.response_serializer
 
         async def messages(
             contents: AsyncIterator[bytes], exchange: Exchange
@@ -218,10 +244,13 @@ class Access:
             exchange = Exchange()
             try:
                 with self._ending(method, context, exchange):
-                    async for reply in behave(messages(contents, exchange), context):
-                        content = write(reply)
-                        exchange.answered(len(content))
-                        yield content
+                    try:
+                        async for reply in behave(messages(contents, exchange), context):
+                            content = write(reply)
+                            exchange.answered(len(content))
+                            yield content
+                    except BodyCorrupt as err:
+                        await context.abort(*told(err))
                     exchange.code = grpc.StatusCode.OK.name
             finally:
                 log_request(method=_short(method), **exchange.summary())
@@ -248,6 +277,11 @@ class Access:
             if context.code() is not None:
                 exchange.refused(context.code().name, context.details())
             self._traffic.count_grpc(_short(method), exchange.code)
+
+
+async def _refuse_nothing(method: str) -> NoReturn:
+    await asyncio.sleep(_CANCELLED_WITHIN_S)
+    raise BodyCorrupt(f"the call ended without a message; {_short(method)} takes one")
 
 
 def _short(method: str) -> str:

@@ -98,6 +98,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return self._access.unary(name, handler)
         if inspect.isasyncgenfunction(handler.stream_stream):
             return self._access.stream(name, handler)
+        if inspect.isasyncgenfunction(handler.unary_stream):
+            return self._access.replies(name, handler)
         return handler
 
     def _refusal(self, need: Need, details: grpc.HandlerCallDetails) -> Refusal | None:

@@ -115,23 +115,29 @@ class Methods(SharedMemoryMethods, SettingsMethods, RepositoryMethods):
 
         A request that fails is told in its reply, and the stream goes on.
         """
-        waiting: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(_STREAM_DEPTH)
+        waiting: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue()
+        room = asyncio.Semaphore(_STREAM_DEPTH)
         started: set[asyncio.Task[Any]] = set()
 
         async def read() -> None:
             try:
                 async for request in requests:
+                    await room.acquire()
                     task = asyncio.create_task(self._stream_reply(request))
                     started.add(task)
                     task.add_done_callback(started.discard)
-                    await waiting.put(task)
-            finally:
-                await waiting.put(None)
+                    waiting.put_nowait(task)
+                    del task, request  # they would be kept until the next one comes
+            finally:  # waits for nothing: it is passed when the reader is cancelled, too
+                waiting.put_nowait(None)
 
         reader = asyncio.create_task(read())
         try:
             while (task := await waiting.get()) is not None:
-                yield await task
+                reply = await task
+                yield reply
+                del task, reply  # as above
+                room.release()
             await reader
         finally:  # also where the client is gone
             for unfinished in (reader, *started):

@@ -1,7 +1,9 @@
 """The gRPC server: binds, registers the methods, health and reflection, stops. Computes nothing."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,6 +51,7 @@ class GrpcServer:
         self._service = service
         self._host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._grace_s = settings.shutdown_grace_s
+        self._stopping = asyncio.Event()
         self._credentials = None if tls is None else _credentials(tls)
         access = Access(host=settings.host, traffic=service.traffic, tracing=service.tracing)
         self._server = grpc.aio.server(
@@ -69,7 +72,7 @@ class GrpcServer:
         plane = self._service.plane
         methods = Methods(plane, self._service.control)
         self._server.add_generic_rpc_handlers((_handlers(methods),))
-        health_pb2_grpc.add_HealthServicer_to_server(_Health(plane), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(_Health(plane, self._stopping), self._server)
         names = (SERVICE.full_name, _HEALTH_SERVICE, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server, pool=_describing_pool())
         try:
@@ -96,6 +99,7 @@ class GrpcServer:
 
     async def stop(self) -> None:
         """Take no new calls; those in flight may finish for a while."""
+        self._stopping.set()
         await self._server.stop(self._grace_s)
 
 
@@ -113,22 +117,51 @@ def _limit(max_request_bytes: int) -> int:
     return limit if limit < 2**31 else -1
 
 
+_POLL_S = 1.0
+"""How often it is looked whether those that watch are to be told something else."""
+
 _HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
-class _Health(health_pb2_grpc.HealthServicer):
-    """``grpc.health.v1``: the server as a whole, or the protocol's service, which is the same."""
+_States = health_pb2.HealthCheckResponse
 
-    def __init__(self, plane: DataPlane) -> None:
+
+class _Health(health_pb2_grpc.HealthServicer):
+    """``grpc.health.v1``: the server as a whole, or the protocol's service, which is the same.
+
+    Source: https://github.com/grpc/grpc-proto, grpc/health/v1/health.proto.
+    """
+
+    def __init__(self, plane: DataPlane, stopping: asyncio.Event) -> None:
         self._plane = plane
+        self._stopping = stopping
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
         """Whether it is ready."""
-        if request.service not in ("", SERVICE.full_name):
+        status = self._status(request.service)
+        if status == _States.SERVICE_UNKNOWN:
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no service of that name here")
-        states = health_pb2.HealthCheckResponse
-        ready = self._plane.readiness().ready
-        return states(status=states.SERVING if ready else states.NOT_SERVING)
+        return _States(status=status)
+
+    async def Watch(self, request: Any, _: Any) -> AsyncIterator[Any]:  # noqa: N802  # gRPC's name
+        """Whether it is, and again whenever that changes, until the client or the server goes."""
+        last = None
+        while True:
+            is_over = self._stopping.is_set()
+            status = self._status(request.service)
+            if status != last:
+                yield _States(status=status)
+            if is_over:
+                return
+            last = status
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _POLL_S)
+
+    def _status(self, service: str) -> Any:
+        if service not in ("", SERVICE.full_name):
+            return _States.SERVICE_UNKNOWN
+        is_ready = not self._stopping.is_set() and self._plane.readiness().ready
+        return _States.SERVING if is_ready else _States.NOT_SERVING
 
 
 def _handlers(methods: Methods) -> grpc.GenericRpcHandler:

@@ -435,19 +435,28 @@ class TestWhoGoes:
         engine.settle(1)
         await second
 
-    @pytest.mark.parametrize("text", [False, True])
-    async def test_bytes_that_wait_are_counted_and_given_back_however_a_request_ends(self, text):
+    @pytest.mark.parametrize(
+        ("one", "size"),
+        [
+            (rows(1, 2), 8),
+            ({"x": np.array([[b"8 bytes!"]], object)}, 16),
+            ({"x": np.array([[b""], [b""]], object)}, 16),
+        ],
+        ids=["numbers", "text", "empty text"],
+    )
+    async def test_bytes_that_wait_are_counted_and_given_back_however_a_request_ends(
+        self, one, size
+    ):
         engine = FakeEngine(is_held=True)
-        door = Admission(most=9, most_bytes=20)
+        door = Admission(most=9, most_bytes=2 * size + 4)
         subject = Batcher(engine, admission=door, turns=Turns(1))
-        one = {"x": np.array([[b"8 bytes!"]], object)} if text else rows(1, 2)
         tasks = [subject.submit(one, ["y"]) for _ in range(2)]
-        assert door.bytes_inside == 16
+        assert door.bytes_inside == 2 * size
         with pytest.raises(Overloaded):
             subject.submit(one, ["y"])
         tasks[1].cancel()
         await turns_of_the_loop()
-        assert door.bytes_inside == 8
+        assert door.bytes_inside == size
         engine.futures[0].set_exception(RunFailed("no memory."))
         with pytest.raises(RunFailed):
             await tasks[0]

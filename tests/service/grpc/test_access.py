@@ -52,6 +52,16 @@ def inputs(*shape):
     return [tensor.set_data_from_numpy(np.ones(shape, np.float32))]
 
 
+def counted(service):
+    """The calls so far, by method and status."""
+    return {
+        (sample.labels["method"], sample.labels["code"]): sample.value
+        for metric in service.traffic.collect()
+        for sample in metric.samples
+        if "code" in sample.labels
+    }
+
+
 def lines(logs, event="request"):
     return [line for line in logs if line["event"] == event]
 
@@ -169,6 +179,57 @@ async def test_a_stream_whose_client_goes_away_is_cancelled_with_its_requests(mo
     assert one["status"] == "CANCELLED"
 
 
+async def test_a_stream_whose_client_goes_away_leaves_nothing_behind(models):
+    async def requests():
+        while True:
+            yield {"model_name": "slow", "inputs": inputs(1)}
+
+    def left():
+        return [task for task in asyncio.all_tasks(loop) if "Methods." in repr(task.get_coro())]
+
+    loop = asyncio.get_running_loop()
+    async with (
+        serving(models) as (_, address),
+        triton.InferenceServerClient(address) as client,
+    ):
+        replies = client.stream_infer(requests())
+        waiting = asyncio.ensure_future(anext(replies))
+        await until(lambda: len(left()) > 32)
+        await asyncio.sleep(0.1)
+        assert len(left()) <= 33  # the requests, and what reads them
+        replies.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await until(lambda: not left())
+
+
+async def test_a_call_without_a_message_is_logged_and_counted(models):
+    async with serving(models) as (service, address), grpc.aio.insecure_channel(address) as channel:
+        ask = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+        with capture_logs() as logs:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await ask(iter([]), timeout=5)
+            await until(lambda: len(lines(logs)) == 1)
+        assert counted(service) == {("ModelInfer", "INVALID_ARGUMENT"): 1}
+    (line,) = lines(logs)
+    assert (line["method"], line["status"]) == ("ModelInfer", "INVALID_ARGUMENT")
+    assert line["error"] == "the call ended without a message; ModelInfer takes one"
+
+
+async def test_a_call_that_is_cancelled_before_its_message_is_not_told_as_one_without(models):
+    async def nothing():
+        await asyncio.Event().wait()
+        yield b""
+
+    async with serving(models) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        ask = channel.stream_unary("/inference.GRPCInferenceService/ServerLive")
+        with capture_logs() as logs:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await ask(nothing(), timeout=0.1)
+            await until(lambda: len(lines(logs)) == 1)
+    assert lines(logs)[0]["status"] in ("DEADLINE_EXCEEDED", "CANCELLED")
+
+
 async def test_a_refusal_of_the_guard_is_logged_and_so_is_a_method_that_is_none(models):
     async with (
         serving(models, admin_key="the-admin-key") as (service, address),
@@ -180,17 +241,12 @@ async def test_a_refusal_of_the_guard_is_logged_and_so_is_a_method_that_is_none(
                 with pytest.raises(grpc.aio.AioRpcError):
                     await ask(b"")
             await until(lambda: len(lines(logs)) == 2)
-        counted = {
-            (sample.labels["method"], sample.labels["code"]): sample.value
-            for metric in service.traffic.collect()
-            for sample in metric.samples
-            if "code" in sample.labels
-        }
+        seen = counted(service)
     refused, unknown = lines(logs)
     assert (refused["method"], refused["status"]) == ("RepositoryModelUnload", "UNAUTHENTICATED")
     assert unknown["status"] == "UNIMPLEMENTED"
     assert len(unknown["method"]) <= 256
-    assert counted == {
+    assert seen == {
         ("RepositoryModelUnload", "UNAUTHENTICATED"): 1,
         ("other", "UNIMPLEMENTED"): 1,
     }

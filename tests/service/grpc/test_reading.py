@@ -1,10 +1,13 @@
 """Bytes that are no message of the protocol."""
 
+import logging
+
 import grpc
 import numpy as np
 import pytest
 
 from service.grpc.schema import SERVICE, message
+from service.permissions import need_of_method
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 BLOB = np.arange(3, dtype="<f4").tobytes()
@@ -55,7 +58,40 @@ def test_a_stream_ends_at_a_message_that_cannot_be_read(channel):
     assert "not what ModelStreamInfer takes" in caught.value.details()
 
 
-def test_it_is_refused_for_the_standard_services_too(channel):
+STANDARD = [
+    "grpc.health.v1.Health/Check",
+    "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+]
+
+
+@pytest.mark.parametrize("method", STANDARD)
+def test_it_is_refused_for_the_standard_services_too(channel, caplog, method):
     with pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary("/grpc.health.v1.Health/Check")(b"\xff", timeout=20)
+        next(channel.stream_stream(f"/{method}")(iter([b"\xff"]), timeout=20))
     assert caught.value.code() is INVALID
+    assert f"not what {method} takes" in caught.value.details()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+TAKE_ONE = [
+    *(
+        f"{SERVICE.full_name}/{method.name}"
+        for method in SERVICE.methods
+        if not method.client_streaming and need_of_method(f"/{SERVICE.full_name}/{method.name}")
+    ),
+    *STANDARD[:2],
+]
+
+
+def test_a_call_without_a_message_is_refused_by_every_method_that_takes_one(channel):
+    calls = [channel.stream_unary(f"/{method}").future(iter([]), timeout=20) for method in TAKE_ONE]
+    told = [(call.code(), call.details()) for call in calls]
+    said = "the call ended without a message; {} takes one"
+    short = [method.removeprefix(f"{SERVICE.full_name}/") for method in TAKE_ONE]
+    assert told == [(INVALID, said.format(method)) for method in short]
+
+
+def test_a_second_message_is_not_looked_at_by_a_method_that_takes_one(channel):
+    ask = channel.stream_unary(f"/{SERVICE.full_name}/ServerLive")
+    assert message("ServerLiveResponse").FromString(ask(iter([b"", b"\xff"]), timeout=20)).live

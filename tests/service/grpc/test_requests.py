@@ -63,6 +63,13 @@ def with_output(name):
     return made
 
 
+def with_outputs(count):
+    made = request(raw=TWELVE)
+    for _ in range(count):
+        made.outputs.add(name="y")
+    return made
+
+
 def with_parameter(**values):
     made = request(raw=TWELVE)
     for name, value in values.items():
@@ -100,6 +107,7 @@ def with_two_raw():
         (request(raw=TWELVE, fp32_contents=[1.0] * 3), INVALID, "beside raw_input_contents"),
         (with_two_raw(), INVALID, "2 raw_input_contents for 1 inputs"),
         (with_output("nothing"), INVALID, "'nothing' is not one of the model's; it has 'y'"),
+        (with_outputs(3), INVALID, "more than 2 outputs are listed, and the model has 1"),
         (
             request("identity-int8", datatype="INT8", int_contents=[1, 2, 300]),
             INVALID,
@@ -190,6 +198,10 @@ def test_typed_bytes_carry_no_lengths_and_raw_ones_do(channel):
     made = request("identity-bytes", datatype="BYTES", bytes_contents=[b"a", b"", b"\xff\0"])
     reply = infer(channel, made)
     assert reply.raw_output_contents[0] == b"\1\0\0\0a\0\0\0\0\2\0\0\0\xff\0"
+
+
+def test_an_output_that_is_listed_twice_is_given_once(channel):
+    assert list(infer(channel, with_outputs(2)).raw_output_contents) == [TWELVE]
 
 
 def test_an_empty_contents_message_beside_raw_ones_is_let_through(channel):
