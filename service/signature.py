@@ -16,6 +16,9 @@ from service.errors import InputMismatch, OutputUnknown, TensorInvalid, excerpt
 
 __all__ = ["Signature"]
 
+_MOST_BYTES_ELEMENTS = 2**20
+"""Of an input. Each is an object of Python, even where it is empty."""
+
 _LARGEST_EMPTY_SHAPE = 2**24
 """Elements that an empty tensor would have if its zeros were ones. A shape such as (0, 2**40) costs
 a client nothing to send, and a sum over its first axis would be terabytes."""
@@ -79,7 +82,8 @@ class Signature:
         Raises:
             InputMismatch: no such input, or it has another datatype, rank or fixed dimension, or a
                 dynamic dimension that the model was not made for.
-            TensorInvalid: no machine could hold a tensor of that shape.
+            TensorInvalid: no machine could hold a tensor of that shape, or it has so many BYTES
+                that nobody else would be answered while they are looked at.
         """
         spec = self.input(name)
         if datatype is not spec.datatype:
@@ -102,6 +106,11 @@ class Signature:
             raise InputMismatch(
                 f"input {excerpt(name)} has {shape[0]} rows;"
                 f" the model takes batches of {self.max_rows} at most"
+            )
+        if datatype is Datatype.BYTES and math.prod(shape) > _MOST_BYTES_ELEMENTS:
+            raise TensorInvalid(
+                f"input {excerpt(name)} has {math.prod(shape)} elements; of {datatype} a request"
+                f" may have {_MOST_BYTES_ELEMENTS} in an input"
             )
         if 0 in shape and math.prod(size or 1 for size in shape) > _LARGEST_EMPTY_SHAPE:
             raise TensorInvalid(

@@ -142,6 +142,11 @@ def with_two_raw():
             INVALID,
             "says it has 255 bytes",
         ),
+        (
+            request("identity-bytes", datatype="BYTES", shape=(2**20, 3), raw=TWELVE),
+            INVALID,
+            "has 3145728 elements; of BYTES a request may have 1048576",
+        ),
         (with_parameter(priority="high"), INVALID, "'priority' must be an integer"),
         (with_parameter(triton_x=True), INVALID, "reserved"),
         (with_parameter(empty=None), INVALID, "'empty' of the request has no value"),
