@@ -185,8 +185,9 @@ class Settings(BaseSettings):
     """The largest body of a request in bytes, both as sent and decompressed."""
 
     max_receiving_bytes: int = Field(default=2**30, ge=1)
-    """Bytes of the bodies, over HTTP, of all requests that are coming or being answered; one that
-    would go beyond is answered 503, unless it is the only one."""
+    """Bytes of the bodies of all requests that are being answered, over HTTP of those that are
+    coming too; one that would go beyond is answered 503 or UNAVAILABLE, unless it is the only one.
+    Each of the transports may hold as many."""
 
     client_shared_memory: bool = False
     """Whether clients may register regions of this machine's shared memory, and have tensors read

@@ -6,6 +6,7 @@ counted as one call.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +16,7 @@ from typing import Any, Final, NoReturn
 import grpc
 import structlog
 
-from service.errors import BodyCorrupt
+from service.errors import BodyCorrupt, Overloaded
 from service.grpc.reading import reader_of
 from service.grpc.schema import SERVICE
 from service.grpc.spans import (
@@ -27,6 +28,7 @@ from service.grpc.spans import (
     values,
 )
 from service.grpc.statuses import told
+from service.intake import Intake
 from service.metrics import Traffic
 from service.request_log import log_request, request_id_of
 from service.tracing import Tracing
@@ -161,6 +163,40 @@ def request_of_stream(request: Any) -> Iterator[Exchange]:
         yield exchange
 
 
+class _Held:
+    """The messages of a stream that were not answered; each reply answers the first of them.
+
+    Args:
+        intake: that they are taken from.
+    """
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._sizes: deque[int] = deque()
+        self._has_given = asyncio.Event()
+
+    async def take(self, size: int) -> bool:
+        """Whether there is room for one more, once there can be: others of this stream go first."""
+        while not self._intake.take(size, held=0):
+            if not self._sizes:
+                return False
+            self._has_given.clear()
+            await self._has_given.wait()
+        self._sizes.append(size)
+        return True
+
+    def give(self) -> None:
+        """One was answered, if there was one."""
+        if self._sizes:
+            self._intake.give(self._sizes.popleft())
+            self._has_given.set()
+
+    def give_all(self) -> None:
+        """None is answered any more."""
+        self._intake.give(sum(self._sizes))
+        self._sizes.clear()
+
+
 class Access:
     """Gives each call an id, and logs one line about it when it is over.
 
@@ -171,10 +207,12 @@ class Access:
         host: that the server listens on.
         traffic: counts what is answered.
         tracing: traces what is answered.
+        intake: how much of messages may be held that were not answered.
     """
 
-    def __init__(self, *, host: str, traffic: Traffic, tracing: Tracing) -> None:
+    def __init__(self, *, host: str, traffic: Traffic, tracing: Tracing, intake: Intake) -> None:
         self._host = host
+        self._intake = intake
         self._traffic = traffic
         self._tracing = tracing
 
@@ -191,7 +229,8 @@ class Access:
 
         async def call(_: AsyncIterator[bytes], context: Any) -> bytes:
             content = await context.read()
-            exchange = Exchange(bytes_in=len(content))
+            size = len(content)
+            exchange = Exchange(bytes_in=size)
             with (
                 self._begin(method, context).exchange(exchange),
                 self._ending(method, context, exchange),
@@ -199,11 +238,19 @@ class Access:
                 try:
                     if content is grpc.aio.EOF:
                         await _refuse_nothing(method)
+                    if not self._intake.take(size, held=0):
+                        raise self._full()
+                except (BodyCorrupt, Overloaded) as err:
+                    failed(err)
+                    await context.abort(*told(err))
+                try:
                     exchange.request = request = read(content)
+                    reply: bytes = write(await behave(request, context))
                 except BodyCorrupt as err:
                     failed(err)
                     await context.abort(*told(err))
-                reply: bytes = write(await behave(request, context))
+                finally:
+                    self._intake.give(size)
                 exchange.answered(len(reply))
                 return reply
 
@@ -231,31 +278,41 @@ class Access:
         write = handler.response_serializer
 
         async def messages(
-            contents: AsyncIterator[bytes], exchange: Exchange
+            contents: AsyncIterator[bytes], exchange: Exchange, held: _Held
         ) -> AsyncIterator[Any]:
             exchange.requests = 0
             async for content in contents:
+                if not await held.take(len(content)):
+                    raise self._full()
                 exchange.requests += 1
                 exchange.bytes_in += len(content)
                 yield read(content)
 
         async def call(contents: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
             _current.set(self._begin(method, context))
-            exchange = Exchange()
+            exchange, held = Exchange(), _Held(self._intake)
             try:
                 with self._ending(method, context, exchange):
                     try:
-                        async for reply in behave(messages(contents, exchange), context):
+                        async for reply in behave(messages(contents, exchange, held), context):
                             content = write(reply)
                             exchange.answered(len(content))
                             yield content
+                            held.give()
                     except BodyCorrupt as err:
                         await context.abort(*told(err))
                     exchange.code = grpc.StatusCode.OK.name
             finally:
+                held.give_all()
                 log_request(method=_short(method), **exchange.summary())
 
         return grpc.stream_stream_rpc_method_handler(call)
+
+    def _full(self) -> Overloaded:
+        return Overloaded(
+            f"the messages of all requests that are being answered have {self._intake.most} bytes,"
+            " the most this server holds; try again in 1 s"
+        )
 
     def _begin(self, method: str, context: Any) -> _Call:
         metadata = context.invocation_metadata() or ()

@@ -21,6 +21,7 @@ from service.grpc.calls import CallInterceptor
 from service.grpc.methods import Methods
 from service.grpc.schema import SERVICE
 from service.grpc.statuses import told
+from service.intake import Intake
 from service.lifecycle import Service
 from service.settings import Settings
 from service.tls import Tls
@@ -53,7 +54,12 @@ class GrpcServer:
         self._grace_s = settings.shutdown_grace_s
         self._stopping = asyncio.Event()
         self._credentials = None if tls is None else _credentials(tls)
-        access = Access(host=settings.host, traffic=service.traffic, tracing=service.tracing)
+        access = Access(
+            host=settings.host,
+            traffic=service.traffic,
+            tracing=service.tracing,
+            intake=Intake(most=settings.max_receiving_bytes),
+        )
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(service.guard, access)],
             options=[

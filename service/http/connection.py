@@ -19,8 +19,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from service.http.errors import error_response
 from service.http.express import Exchange, Express
-from service.http.intake import Intake
 from service.http.replies import Answer
+from service.intake import Intake
 
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol"]
 

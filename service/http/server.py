@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from service.errors import AddressUnavailable
 from service.http.connection import BoundedProtocol
 from service.http.express import Express
-from service.http.intake import Intake
+from service.intake import Intake
 from service.settings import Settings
 
 __all__ = ["HttpServer", "bind"]

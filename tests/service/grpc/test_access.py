@@ -258,3 +258,24 @@ async def test_health_checks_are_calls_like_others(models):
             await channel.unary_unary("/grpc.health.v1.Health/Check")(b"")
     (line,) = lines(logs)
     assert (line["method"], line["status"]) == ("grpc.health.v1.Health/Check", "OK")
+
+
+async def test_the_messages_that_are_held_are_bounded_over_all_calls(models):
+    async def requests():
+        for _ in range(3):
+            yield {"model_name": "slow", "inputs": inputs(1)}
+
+    async with (
+        serving(models, max_receiving_bytes=1) as (service, address),
+        triton.InferenceServerClient(address) as client,
+    ):
+        first = asyncio.create_task(client.infer("slow", inputs(1)))
+        await until(lambda: service.registry.find("slow").recorder.pending)
+        with pytest.raises(InferenceServerException, match="have 1 bytes, the most") as refused:
+            await client.infer("slow", inputs(1))
+        assert refused.value.status() == "StatusCode.UNAVAILABLE"
+        with pytest.raises(InferenceServerException, match="have 1 bytes, the most"):
+            await anext(client.stream_infer(requests()))
+        await first
+        assert len([reply async for reply in client.stream_infer(requests())]) == 3
+        await client.infer("double", inputs(1, 2))

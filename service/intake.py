@@ -1,4 +1,4 @@
-"""How much of bodies all connections may hold at once. Reads nothing."""
+"""How much of requests may be held at once, over all connections. Reads nothing."""
 
 __all__ = ["Intake"]
 
