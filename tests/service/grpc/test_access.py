@@ -261,8 +261,8 @@ async def test_health_checks_are_calls_like_others(models):
 
 
 async def test_the_messages_that_are_held_are_bounded_over_all_calls(models):
-    async def requests():
-        for _ in range(3):
+    async def requests(count):
+        for _ in range(count):
             yield {"model_name": "slow", "inputs": inputs(1)}
 
     async with (
@@ -275,7 +275,7 @@ async def test_the_messages_that_are_held_are_bounded_over_all_calls(models):
             await client.infer("slow", inputs(1))
         assert refused.value.status() == "StatusCode.UNAVAILABLE"
         with pytest.raises(InferenceServerException, match="have 1 bytes, the most"):
-            await anext(client.stream_infer(requests()))
+            await anext(client.stream_infer(requests(1)))
         await first
-        assert len([reply async for reply in client.stream_infer(requests())]) == 3
+        assert len([reply async for reply in client.stream_infer(requests(3))]) == 3
         await client.infer("double", inputs(1, 2))
