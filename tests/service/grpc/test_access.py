@@ -274,7 +274,7 @@ async def test_the_messages_that_are_held_are_bounded_over_all_calls(models):
         with pytest.raises(InferenceServerException, match="have 1 bytes, the most") as refused:
             await client.infer("slow", inputs(1))
         assert refused.value.status() == "StatusCode.UNAVAILABLE"
-        with pytest.raises(InferenceServerException, match="have 1 bytes, the most"):
+        with pytest.raises(grpc.aio.AioRpcError, match="have 1 bytes, the most"):
             await anext(client.stream_infer(requests(1)))
         await first
         assert len([reply async for reply in client.stream_infer(requests(3))]) == 3
