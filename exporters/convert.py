@@ -19,13 +19,7 @@ from exporters.dimensions import Dimensions, DynamicShapes, declare
 from exporters.eager import Eager, to_numpy
 from exporters.emit import NodeOrigin, emit, restore_outputs
 from exporters.equivalents import put_equivalents
-from exporters.errors import (
-    ConversionFailed,
-    InputsInvalid,
-    OpsetUnsupported,
-    OutputsInvalid,
-    RandomAtInference,
-)
+from exporters.errors import ConversionFailed, InputsInvalid, OpsetUnsupported, OutputsInvalid
 from exporters.graph import Rewrite, optimize
 from exporters.layers import FunctionalNorm, functional_norms
 from exporters.prepare import (
@@ -217,7 +211,6 @@ def convert_subject(
         program, call=call, outputs=subject.eager.names, dimensions=dimensions, opset=opset
     )
     changing_buffers = require_stateless(emitted.decomposed)
-    _require_repeatable(subject)
     rewrites = optimize(emitted.model)
     restore_outputs(emitted.model.graph, emitted.aliases)
     return Converted(
@@ -262,20 +255,6 @@ def require_opset(opset: int) -> None:
             f"opset {opset} is not supported; choose one of {', '.join(map(str, OPSETS))}"
             f" (default {DEFAULT_OPSET}). Above 23 the converter's files are invalid or lose"
             " fusions of RMS norms, below 18 it is best effort."
-        )
-
-
-def _require_repeatable(subject: Subject) -> None:
-    """Refuse what tracing does not show: Python's random numbers, and state that it keeps."""
-    with quiet_state():
-        changes = subject.eager.changes(subject.example)
-    for name, difference in changes.items():
-        raise RandomAtInference(
-            f"the model answers the same inputs differently each time: output '{name}' by up to"
-            f" {difference:.3g}. It draws random numbers in Python or NumPy, or keeps something"
-            " from call to call; the file would have one of the answers for ever. Make it answer"
-            " alike in eval mode.",
-            layers=(),
         )
 
 

@@ -20,7 +20,7 @@ from exporters.observe import observe_inputs
 from exporters.prepare import copy_in_eval
 from exporters.probes import probes
 from exporters.sizes import sizes_to_verify
-from exporters.verify import verify
+from exporters.verify import require_repeatable, verify
 
 __all__ = ["Progress", "study"]
 
@@ -82,6 +82,7 @@ def study(
     converted = require_own_rows(source, converted, allowed=batch_allowed)
     file = finish(converted, name=name, lower_group_norm=lower_group_norm)
     say("verify")
+    require_repeatable(source.eager, source.example)
     sizes = sizes_to_verify(source.dimensions, converted.traced, source.accepts)
     looked_at = list(probes(source.example, source.dimensions, sizes, references))
     proof = verify(

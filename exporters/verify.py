@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 
 from bundle import (
     EXACT,
@@ -29,10 +30,10 @@ from bundle import (
 from exporters.calls import Call
 from exporters.eager import Eager, to_numpy
 from exporters.error_histogram import ErrorHistogram
-from exporters.errors import VerificationFailed, first_line
+from exporters.errors import RandomAtInference, VerificationFailed, first_line
 from exporters.probes import Probe
 
-__all__ = ["Compared", "Proof", "verify"]
+__all__ = ["Compared", "Proof", "require_repeatable", "verify"]
 
 _STATED = {
     # where there is no float64 reference: relative to each value, and to the largest
@@ -89,6 +90,22 @@ class Proof:
     def run_of(self, comparison: OutputComparison) -> Compared:
         """The run that a comparison is of."""
         return next(run for run in self.compared if comparison in run.outputs)
+
+
+def require_repeatable(eager: Eager, example: Sequence[torch.Tensor]) -> None:
+    """Refuse what tracing does not show: Python's random numbers, and state that it keeps.
+
+    Raises:
+        RandomAtInference: the model answers the same inputs differently.
+    """
+    for name, difference in eager.changes(example).items():
+        raise RandomAtInference(
+            f"the model answers the same inputs differently each time: output '{name}' by up to"
+            f" {difference:.3g}. It draws random numbers in Python or NumPy, or keeps something"
+            " from call to call; the file would have one of the answers for ever. Make it answer"
+            " alike in eval mode.",
+            layers=(),
+        )
 
 
 def verify(
